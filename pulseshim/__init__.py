@@ -1,0 +1,66 @@
+"""pulseshim announces what happens in version control, bug tracker and CI on a RabbitMQ topic exchange.
+
+Everything a plugin needs is importable from here. Names are loaded when they are first used, so that
+`import pulseshim` costs a hook nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pulseshim.envelope import Envelope
+    from pulseshim.errors import PulseshimError, SettingsError
+    from pulseshim.exchange import Exchange
+    from pulseshim.feed import Feed, HookSource, Invocation, PollSource, State, StreamSource
+    from pulseshim.hookspecs import hookimpl
+    from pulseshim.message import Message, bounded_routing_key, readable
+    from pulseshim.problem import Problem
+    from pulseshim.settings import Settings
+
+__all__ = [
+    "Envelope",
+    "Exchange",
+    "Feed",
+    "HookSource",
+    "Invocation",
+    "Message",
+    "PollSource",
+    "Problem",
+    "PulseshimError",
+    "Settings",
+    "SettingsError",
+    "State",
+    "StreamSource",
+    "bounded_routing_key",
+    "hookimpl",
+    "readable",
+]
+
+_HOMES = {
+    "Envelope": "envelope",
+    "Exchange": "exchange",
+    "Feed": "feed",
+    "HookSource": "feed",
+    "Invocation": "feed",
+    "Message": "message",
+    "PollSource": "feed",
+    "Problem": "problem",
+    "PulseshimError": "errors",
+    "Settings": "settings",
+    "SettingsError": "errors",
+    "State": "feed",
+    "StreamSource": "feed",
+    "bounded_routing_key": "message",
+    "hookimpl": "hookspecs",
+    "readable": "message",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - it costs a hook 20 ms
+
+        return version("pulseshim")
+    if name in _HOMES:
+        return getattr(import_module(f"pulseshim.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

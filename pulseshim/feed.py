@@ -1,0 +1,99 @@
+"""A feed: where events arise, what they mean, and the exchange they are announced on."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+from pulseshim.errors import InvalidDeclaration
+from pulseshim.exchange import Exchange
+from pulseshim.message import Message
+
+E = TypeVar("E")
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*(\.[A-Za-z0-9_-]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What a hook recorded, unread.
+
+    Texts are decoded as `os.fsdecode` does: a byte that is not UTF-8 is a surrogate (U+DC80 to U+DCFF),
+    so that `os.fsencode` gives the bytes back. `owner` is the numeric user the spool file belongs to,
+    the only word about its writer that can be believed.
+    """
+
+    id: str
+    feed: str
+    arguments: tuple[str, ...] = ()
+    environ: Mapping[str, str]
+    stdin: bytes = b""
+    cwd: str
+    recorded_at: datetime
+    owner: int | None = None
+
+
+class State(Protocol):
+    """What a source remembers, by key: stored in the same step as the envelopes that came of it.
+
+    `get` gives what was last stored (or set) under a key, `{}` where nothing was; `set` replaces it,
+    and only the entries that differ are written. `count` adds one to a durable counter of the feed,
+    shown by `status` and as a metric: for what a source leaves out on purpose.
+    """
+
+    def get(self, key: str) -> dict[str, str]: ...
+
+    def set(self, key: str, value: Mapping[str, str]) -> None: ...
+
+    def count(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HookSource(Generic[E]):
+    """A source whose events a hook records: `read` makes events of one invocation."""
+
+    read: Callable[[Invocation, State], Iterable[E]]
+
+
+@dataclass(frozen=True, slots=True)
+class PollSource(Generic[E]):
+    """A source that is asked: `poll` gives what is new since the state it keeps.
+
+    `every` is a time between polls, or a cron expression of five fields.
+    """
+
+    poll: Callable[[State], Iterable[E]]
+    every: timedelta | str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSource(Generic[E]):
+    """A source that speaks by itself: `listen` yields events as they come, until the event is set."""
+
+    listen: Callable[[State, Event], Iterator[E]]
+
+
+Source: TypeAlias = HookSource[E] | PollSource[E] | StreamSource[E]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[E]):
+    """A source, the shim that says what its events mean, and the exchange for the messages.
+
+    Feeds of one plugin that share name and source are one reading: its events go to each one's shim,
+    and all that comes of them is stored in one step.
+    """
+
+    name: str
+    source: Source[E]
+    shim: Callable[[E], Iterable[Message]]
+    exchange: Exchange
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidDeclaration(
+                f"{self.name!r} is no name of a feed",
+                "use the plugin's name, or <plugin>.<server>: letters, digits, - and _",
+            )

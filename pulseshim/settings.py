@@ -1,0 +1,234 @@
+"""Settings: `pulseshim.toml` and the environment, read strictly."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from pulseshim.errors import SettingsError
+
+T = TypeVar("T")
+
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$")]
+"""A time: a number and one of ms, s, m, h, d, w."""
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_ENVIRONMENT = "PULSESHIM_"
+_RESERVED = {"PULSESHIM_CONFIG", "PULSESHIM_BROKER_PASSWORD"}
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class StoreSettings(_Table, frozen=True):
+    """Where events are kept until they are published, and for a while afterwards."""
+
+    #: Holds spool/ and outbox.sqlite3. Empty: the user's state directory.
+    directory: str = ""
+    #: How long confirmed messages stay for `replay`.
+    keep: Duration = "7d"
+    #: Who may record: the spool's owner, its group, or every local user.
+    recorders: Literal["owner", "group", "everyone"] = "everyone"
+    #: A spool file over this size is set aside.
+    largest_invocation: Annotated[int, msgspec.Meta(gt=0)] = 64 * 1024 * 1024
+
+
+class AccountSettings(_Table, frozen=True):
+    """An account at the broker, by its name in `[broker.accounts.<name>]`."""
+
+    user: str = ""
+    password_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+
+
+class BrokerSettings(_Table, frozen=True):
+    """The broker, and how patient to be with it."""
+
+    #: One URL, or several to fail over between. `memory://`: everything stays in this process.
+    url: str | list[str] = "memory://"
+    user: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    #: Allow amqp:// to a host that is not this one: passwords and messages can then be read on the way.
+    allow_plaintext: bool = False
+    connect_timeout: Duration = "5s"
+    #: How often both sides show that they are alive.
+    heartbeat: Duration = "30s"
+    #: How long the broker may take to confirm before the connection is held to be dead.
+    confirm_timeout: Duration = "30s"
+    #: How many messages may be on their way at once.
+    window: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    accounts: dict[str, AccountSettings] = {}
+
+
+class LogSettings(_Table, frozen=True):
+    """What is logged to standard error, one line an event."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class MetricsSettings(_Table, frozen=True):
+    """Prometheus metrics at /metrics, and /live and /ready. No port: off."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+
+
+class Settings(_Table, frozen=True):
+    """All settings. A plugin reads its own table with `options`."""
+
+    store: StoreSettings = StoreSettings()
+    broker: BrokerSettings = BrokerSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    plugins: dict[str, dict[str, Any]] = {}
+    #: Where the settings were read from; empty where there was no file.
+    origin: str = ""
+
+    def options(self, plugin: str, kind: type[T]) -> T:
+        """Give a plugin's own table as the type it declares, a `msgspec.Struct`.
+
+        Raises `SettingsError`, naming file and key, where the table does not fit it.
+        """
+        table = {k: v for k, v in self.plugins.get(plugin, {}).items() if k != "account"}
+        return _convert(table, kind, self.origin, ("plugins", plugin))
+
+    def account(self, plugin: str) -> str:
+        """Give the name of the account a plugin publishes as; empty: the one of `[broker]`."""
+        name = self.plugins.get(plugin, {}).get("account", "")
+        if not isinstance(name, str) or (name and name not in self.broker.accounts):
+            raise SettingsError(
+                f"{self.origin or 'settings'}: plugins.{plugin}.account names no account ({name!r})",
+                f"add a table [broker.accounts.{name or 'NAME'}] or remove the key",
+            )
+        return name
+
+    @property
+    def directory(self) -> Path:
+        """Give the directory of the store."""
+        return Path(self.store.directory or default_store(os.environ))
+
+
+def seconds(duration: str) -> float:
+    """Give a duration such as `30s` or `7d` in seconds."""
+    number = duration.rstrip("smhdw")
+    return float(number) * _SECONDS[duration[len(number) :]]
+
+
+def default_store(environ: Mapping[str, str]) -> str:
+    """Give the user's state directory for pulseshim, as the XDG base directory rules have it."""
+    state = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(state, "pulseshim")
+
+
+def find_file(config: str | None, environ: Mapping[str, str]) -> str | None:
+    """Give the settings file: `--config`, $PULSESHIM_CONFIG, ./pulseshim.toml, /etc/pulseshim/pulseshim.toml."""
+    named = config or environ.get("PULSESHIM_CONFIG")
+    if named:
+        return named
+    usual = ("pulseshim.toml", "/etc/pulseshim/pulseshim.toml")
+    return next((path for path in usual if os.path.exists(path)), None)
+
+
+def load(config: str | None, environ: Mapping[str, str]) -> Settings:
+    """Read the settings file, if there is one, and lay the environment over it.
+
+    Raises `SettingsError` for a file that cannot be read, an unknown key, a wrong type or a wrong value.
+    """
+    path = find_file(config, environ)
+    tables = read_file(path) if path else {}
+    origin = os.path.abspath(path) if path else ""
+    if "origin" in tables:
+        raise SettingsError(f"{origin}: origin is no setting", "remove it")
+    from_file = _convert(tables, Settings, origin, ())
+    variables = {k: v for k, v in environ.items() if k.startswith(_ENVIRONMENT) and "__" in k}
+    variables = {k: v for k, v in variables.items() if k not in _RESERVED}
+    if not variables:
+        return msgspec.structs.replace(from_file, origin=origin)
+    for name, text in sorted(variables.items()):
+        _overlay(tables, name, text)
+    settings = _convert(tables, Settings, "environment", (), strict=False)
+    return msgspec.structs.replace(settings, origin=origin)
+
+
+def read_file(path: str) -> dict[str, Any]:
+    """Give the tables of a TOML file."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(
+            f"the settings file {path} cannot be read ({error.strerror})",
+            "correct --config, $PULSESHIM_CONFIG or the file's permissions",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML ({error})", "correct the file there") from error
+
+
+def _overlay(tables: dict[str, Any], name: str, text: str) -> None:
+    """Put the value of an environment variable where its name says: PULSESHIM_BROKER__URL is broker.url."""
+    *parents, key = name.removeprefix(_ENVIRONMENT).lower().split("__")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise SettingsError(f"${name}: {parent} is no table", "see docs/reference/settings.md")
+    tables[key] = _value(text)
+
+
+def _value(text: str) -> Any:
+    """Give a list or a table written in TOML as such, anything else as text (numbers are converted later)."""
+    if text.startswith(("[", "{")):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _convert(
+    tables: Any, kind: type[T], origin: str, prefix: tuple[str, ...], *, strict: bool = True
+) -> T:
+    try:
+        return msgspec.convert(tables, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), kind, origin, prefix) from error
+
+
+def _explain(text: str, kind: type[Any], origin: str, prefix: tuple[str, ...]) -> SettingsError:
+    """Turn what msgspec says into file, key and expectation."""
+    match = _AT.match(text)
+    what, path = (match["what"], match["path"] or "") if match else (text, "")
+    where = [*prefix, *[word for word in path.replace("[...]", "").split(".") if word]]
+    origin = origin or "settings"
+    unknown = _UNKNOWN.match(what)
+    if unknown:
+        key = ".".join([*where, unknown["field"]])
+        close = difflib.get_close_matches(unknown["field"], _fields(kind, where[len(prefix) :]), n=1)
+        hint = f"did you mean {close[0]}?" if close else "see docs/reference/settings.md for those there are"
+        return SettingsError(f"{origin}: {key} is no setting", hint)
+    if "regex" in what:
+        what = "Expected a time such as 500ms, 30s, 5m, 12h or 7d"
+    key = ".".join(where) or "the file"
+    return SettingsError(f"{origin}: {key} is wrong", what[0].lower() + what[1:].replace("`", ""))
+
+
+def _fields(kind: Any, where: list[str]) -> list[str]:
+    """Give the field names of the table at a path below a settings type."""
+    for word in where:
+        types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+        kind = types.get(word, kind)
+        if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+            return []
+    return [field.encode_name for field in msgspec.structs.fields(kind)]
