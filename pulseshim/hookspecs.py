@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pulseshim.envelope import Envelope
     from pulseshim.feed import Feed
-    from pulseshim.outbox import Parked
+    from pulseshim.parked import Parked
     from pulseshim.problem import Problem
     from pulseshim.settings import Settings
 

@@ -1,0 +1,122 @@
+"""The SQLite file that the outbox lives in: opened, migrated, and written in whole steps."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pulseshim.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVersion
+from pulseshim.schema import MIGRATIONS
+
+_BUSY_SECONDS = 30.0
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Database:
+    """One connection to the outbox's file, shared by the threads of a process.
+
+    It is in WAL mode and fully synchronous: what a step has written survives the machine losing power.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool = False, migrations: Sequence[str] = MIGRATIONS) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._migrations = migrations
+        with self._translated():
+            self._connection = self._connect(readonly=readonly)
+            try:
+                self._prepare(readonly=readonly)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _connect(self, *, readonly: bool) -> sqlite3.Connection:
+        mode = "ro" if readonly else "rwc"
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _prepare(self, *, readonly: bool) -> None:
+        if not readonly:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+        known, found = len(self._migrations), self._version()
+        if found > known:
+            raise StoreVersion(
+                f"{self.path} has schema version {found}, this pulseshim knows versions up to {known}",
+                "install the version of pulseshim that wrote it, or a later one",
+            )
+        if found == 0 and self.query("SELECT 1 FROM sqlite_schema LIMIT 1"):
+            raise StoreVersion(
+                f"{self.path} is a database of something else", "name another directory in store.directory"
+            )
+        if found < known and readonly:
+            raise StoreVersion(
+                f"{self.path} has schema version {found}, this pulseshim reads version {known}",
+                "start pulseshim run or drain once: it brings the file up to date",
+            )
+        if found < known:
+            self._migrate()
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def _migrate(self) -> None:
+        """Bring the schema up to date, one version a step: after a crash it goes on where it was."""
+        while True:
+            with self.step() as connection:
+                found = self._version()
+                if found >= len(self._migrations):
+                    return
+                for statement in filter(str.strip, self._migrations[found].split(";")):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {found + 1}")
+
+    @contextmanager
+    def step(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection inside a transaction: all that is written there is true, or none of it."""
+        with self._lock, self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Give all rows of a query."""
+        with self._lock, self._translated():
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        with self._lock, self._translated():
+            self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _translate(error, self.path) from error
+
+
+def _translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """Say what an error of SQLite means for the store."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        return StoreCorrupt(
+            f"{path} is damaged ({error})",
+            "move it and its -wal file away, restore a backup or rescue it with `sqlite3 FILE .recover`",
+        )
+    return StoreUnavailable(
+        f"{path} cannot be used ({error})",
+        "see that the directory exists, belongs to the account of pulseshim and has free space",
+    )

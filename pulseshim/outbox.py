@@ -1,0 +1,218 @@
+"""The outbox: sealed envelopes awaiting their confirm, and for a while those that have it."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pulseshim.database import Database
+from pulseshim.envelope import Envelope, seal
+from pulseshim.exchange import Exchange
+from pulseshim.message import Message
+from pulseshim.state import FeedState
+
+_ENVELOPE = "message_id, exchange, routing_key, sequence, type, version, sent, body"
+_PRUNED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way into the outbox: by which feed, to which exchange, as which account."""
+
+    message: Message
+    exchange: Exchange
+    feed: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An envelope with its position: the outbox's own number, growing with the order of storing."""
+
+    position: int
+    envelope: Envelope
+
+
+class Outbox:
+    """Envelopes in the order they were stored, each account's a queue of its own.
+
+    `now` gives the time in milliseconds since 1970.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+        self._database = database
+        self._now = now
+
+    def state(self, feed: str) -> FeedState:
+        """Give the state of a feed, for one reading; `store` writes what the source changed in it."""
+        return FeedState(self._database, feed)
+
+    def is_read(self, invocation: str) -> bool:
+        """Say whether what came of an invocation is stored (or parked) already."""
+        return bool(self._database.query("SELECT 1 FROM invocations WHERE id = ?", (invocation,)))
+
+    def store(
+        self,
+        messages: Iterable[Outgoing],
+        *,
+        state: FeedState | None = None,
+        invocation: str | None = None,
+        parked: int | None = None,
+    ) -> list[Envelope]:
+        """Seal and store messages, the source's state and "this invocation is read" in one step.
+
+        Gives the new envelopes: a message whose id the exchange has already had is not stored again.
+        `parked` is the item the invocation was parked as; it is gone with the same step.
+        """
+        with self._database.step() as connection:
+            envelopes = [envelope for out in messages if (envelope := self._insert(connection, out))]
+            if state is not None:
+                state.write(connection)
+            if invocation is not None:
+                connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, self._now()))
+            if parked is not None:
+                connection.execute("DELETE FROM parked WHERE id = ?", (parked,))
+        return envelopes
+
+    def _insert(self, connection: sqlite3.Connection, out: Outgoing) -> Envelope | None:
+        known = "SELECT 1 FROM envelopes WHERE exchange = ? AND message_id = ?"
+        if connection.execute(known, (out.exchange.name, out.message.message_id)).fetchone():
+            return None
+        (sequence,) = connection.execute(
+            "INSERT INTO sequences VALUES (?, ?, 1)"
+            " ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last",
+            (out.exchange.name, out.message.routing_key),
+        ).fetchone()
+        envelope = seal(out.message, out.exchange, sequence=sequence, sent=self._now())
+        position = connection.execute(
+            f"INSERT INTO envelopes (feed, {_ENVELOPE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                out.feed,
+                envelope.message_id,
+                envelope.exchange,
+                envelope.routing_key,
+                envelope.sequence,
+                envelope.type,
+                envelope.version,
+                envelope.sent,
+                envelope.body,
+            ),
+        ).lastrowid
+        connection.execute("INSERT INTO pending VALUES (?, ?)", (out.account, position))
+        return envelope
+
+    def pending(self, account: str, *, after: int = 0, limit: int) -> list[Stored]:
+        """Give the oldest envelopes of an account that await a confirm, behind a position."""
+        rows = self._database.query(
+            f"SELECT position, {_ENVELOPE} FROM pending JOIN envelopes USING (position)"
+            " WHERE account = ? AND position > ? ORDER BY position LIMIT ?",
+            (account, after, limit),
+        )
+        return [_stored(row) for row in rows]
+
+    def pending_accounts(self) -> list[str]:
+        """Give the accounts that have envelopes waiting."""
+        return [account for (account,) in self._database.query("SELECT DISTINCT account FROM pending")]
+
+    def readdress(self, accounts: dict[str, str], configured: Iterable[str]) -> None:
+        """Give what waits to the accounts that now publish to its exchange (exchange → account).
+
+        What waits for an account that is configured no more goes to the one of `[broker]`.
+        """
+        with self._database.step() as connection:
+            for exchange, account in accounts.items():
+                connection.execute(
+                    "UPDATE OR REPLACE pending SET account = ? WHERE account != ? AND position IN"
+                    " (SELECT position FROM envelopes WHERE exchange = ?)",
+                    (account, account, exchange),
+                )
+            known = ["", *configured]
+            marks = ", ".join("?" * len(known))
+            connection.execute(f"UPDATE OR REPLACE pending SET account = '' WHERE account NOT IN ({marks})", known)
+
+    def confirm(self, account: str, envelopes: Sequence[Stored]) -> None:
+        """Take note that the broker has confirmed envelopes."""
+        now = self._now()
+        with self._database.step() as connection:
+            for first, last in _runs(sorted(stored.position for stored in envelopes)):
+                connection.execute(
+                    "INSERT OR REPLACE INTO confirmed SELECT position, ? FROM pending"
+                    " WHERE account = ? AND position BETWEEN ? AND ?",
+                    (now, account, first, last),
+                )
+                connection.execute(
+                    "DELETE FROM pending WHERE account = ? AND position BETWEEN ? AND ?", (account, first, last)
+                )
+            connection.executemany(
+                "INSERT INTO exchanges VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET confirmed = confirmed + excluded.confirmed, confirmed_at = excluded.confirmed_at",
+                [(name, n, now) for name, n in Counter(s.envelope.exchange for s in envelopes).items()],
+            )
+
+    def replay(self, accounts: dict[str, str], condition: str, parameters: Sequence[str | int]) -> int:
+        """Queue confirmed envelopes once more, in their old order, with their old ids; say how many.
+
+        `condition` is SQL over the columns of `envelopes` and `confirmed_at`.
+        """
+        with self._database.step() as connection:
+            rows = connection.execute(
+                "SELECT position, exchange FROM confirmed JOIN envelopes USING (position)"
+                f" WHERE ({condition}) AND position NOT IN (SELECT position FROM pending)",
+                parameters,
+            ).fetchall()
+            connection.executemany(
+                "INSERT OR IGNORE INTO pending VALUES (?, ?)",
+                [(accounts.get(exchange, ""), position) for position, exchange in rows],
+            )
+        return len(rows)
+
+    def prune(self, before: int) -> int:
+        """Forget envelopes confirmed before a time, and the invocations read before it; say how many envelopes."""
+        forgotten = 0
+        while True:
+            with self._database.step() as connection:
+                rows = connection.execute(
+                    "SELECT position FROM confirmed WHERE confirmed_at < ?"
+                    " AND position NOT IN (SELECT position FROM pending)"
+                    " AND position NOT IN (SELECT position FROM parked WHERE position IS NOT NULL) LIMIT ?",
+                    (before, _PRUNED_AT_ONCE),
+                ).fetchall()
+                connection.executemany("DELETE FROM confirmed WHERE position = ?", rows)
+                connection.executemany("DELETE FROM envelopes WHERE position = ?", rows)
+                connection.execute(
+                    "DELETE FROM invocations WHERE read_at < ?"
+                    " AND id NOT IN (SELECT subject FROM parked WHERE kind = 'invocation')",
+                    (before,),
+                )
+            forgotten += len(rows)
+            if len(rows) < _PRUNED_AT_ONCE:
+                return forgotten
+
+
+def _stored(row: tuple[int, str, str, str, int, str, int, int, bytes]) -> Stored:
+    position, message_id, exchange, routing_key, sequence, kind, version, sent, body = row
+    return Stored(
+        position,
+        Envelope(
+            message_id=message_id,
+            exchange=exchange,
+            routing_key=routing_key,
+            sequence=sequence,
+            type=kind,
+            version=version,
+            sent=sent,
+            body=body,
+        ),
+    )
+
+
+def _runs(positions: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Give first and last of each run of numbers without a gap."""
+    first = last = None
+    for position in positions:
+        if last is not None and first is not None and position != last + 1:
+            yield first, last
+            first = position
+        first, last = position if first is None else first, position
+    if first is not None and last is not None:
+        yield first, last

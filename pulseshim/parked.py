@@ -1,0 +1,145 @@
+"""Parked items: what cannot go on without a person. They block nothing, and nothing of them is lost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pulseshim.database import Database
+from pulseshim.outbox import Stored
+
+_COLUMNS = "id, kind, feed, subject, cause, traceback, parked_at, position, awaiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """An item that waits for a person.
+
+    `kind` is `invocation` (its plugin failed, or no plugin gives its feed), `envelope` (the broker refused
+    it for good) or `file` (something in the spool that is no invocation). `subject` is the invocation's id,
+    the message's id or the path the file now has. `cause` is one sentence; `traceback` may be empty.
+    `awaiting` is `person`, `feed` (it goes on by itself once a plugin gives its feed) or `reader` (a retry was
+    asked for and the runtime has not read it yet).
+    """
+
+    id: int
+    kind: Literal["invocation", "envelope", "file"]
+    feed: str
+    subject: str
+    cause: str
+    traceback: str
+    parked_at: int
+    position: int | None
+    awaiting: Literal["person", "feed", "reader"]
+
+
+class ParkedItems:
+    """The parked items of a store. `now` gives the time in milliseconds since 1970."""
+
+    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+        self._database = database
+        self._now = now
+
+    def park_invocation(
+        self, invocation: str, feed: str, content: bytes, cause: str, traceback: str = "", *, no_feed: bool = False
+    ) -> Parked:
+        """Park an invocation with the bytes of its spool file; from then on it counts as read.
+
+        One that was parked before keeps its number and takes the new cause.
+        """
+        now = self._now()
+        awaiting = "feed" if no_feed else "person"
+        with self._database.step() as connection:
+            connection.execute("DELETE FROM parked WHERE kind = 'invocation' AND subject = ?", (invocation,))
+            row = connection.execute(
+                "INSERT INTO parked (kind, feed, subject, cause, traceback, parked_at, content, awaiting)"
+                f" VALUES ('invocation', ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+                (feed, invocation, cause, traceback, now, content, awaiting),
+            ).fetchone()
+            connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, now))
+        return _parked(row)
+
+    def park_envelope(self, account: str, stored: Stored, cause: str) -> Parked:
+        """Take an envelope out of its queue and park it."""
+        with self._database.step() as connection:
+            connection.execute(
+                "DELETE FROM pending WHERE account = ? AND position = ?", (account, stored.position)
+            )
+            row = connection.execute(
+                "INSERT INTO parked (kind, feed, subject, cause, traceback, parked_at, account, position)"
+                " SELECT 'envelope', feed, message_id, ?, '', ?, ?, position FROM envelopes WHERE position = ?"
+                f" ON CONFLICT (position) DO UPDATE SET cause = excluded.cause RETURNING {_COLUMNS}",
+                (cause, self._now(), account, stored.position),
+            ).fetchone()
+        return _parked(row)
+
+    def park_file(self, path: str, cause: str) -> Parked:
+        """Note a file that was set aside because it is no invocation. It stays where it was put."""
+        with self._database.step() as connection:
+            row = connection.execute(
+                "INSERT INTO parked (kind, feed, subject, cause, traceback, parked_at)"
+                f" VALUES ('file', '', ?, ?, '', ?) RETURNING {_COLUMNS}",
+                (path, cause, self._now()),
+            ).fetchone()
+        return _parked(row)
+
+    def items(self, ids: Sequence[int] = ()) -> list[Parked]:
+        """Give the parked items with these numbers, or all, oldest first."""
+        rows = self._database.query(f"SELECT {_COLUMNS} FROM parked ORDER BY id")
+        return [item for item in map(_parked, rows) if not ids or item.id in ids]
+
+    def content(self, item: Parked) -> bytes:
+        """Give what the item holds: the invocation's file, the envelope's body; nothing for a file."""
+        if item.position is not None:
+            rows = self._database.query("SELECT body FROM envelopes WHERE position = ?", (item.position,))
+        else:
+            rows = self._database.query("SELECT coalesce(content, x'') FROM parked WHERE id = ?", (item.id,))
+        return bytes(rows[0][0]) if rows else b""
+
+    def retry(self, item: Parked) -> None:
+        """Put an envelope back into its queue; mark an invocation to be read again."""
+        with self._database.step() as connection:
+            if item.kind == "invocation":
+                connection.execute("UPDATE parked SET awaiting = 'reader' WHERE id = ?", (item.id,))
+                return
+            connection.execute(
+                "INSERT OR IGNORE INTO pending SELECT account, position FROM parked"
+                " WHERE id = ? AND position IS NOT NULL",
+                (item.id,),
+            )
+            connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
+
+    def discard(self, item: Parked) -> None:
+        """Forget an item for good. Its number in the sequence is seen as a gap by consumers."""
+        with self._database.step() as connection:
+            connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
+            connection.execute("DELETE FROM envelopes WHERE position = ?", (item.position,))
+
+    def release(self, feeds: Sequence[str]) -> int:
+        """Mark to be read again what was parked because its feed was missing and no longer is; say how many."""
+        with self._database.step() as connection:
+            return sum(
+                connection.execute(
+                    "UPDATE parked SET awaiting = 'reader' WHERE awaiting = 'feed' AND feed = ?", (feed,)
+                ).rowcount
+                for feed in feeds
+            )
+
+    def to_read(self) -> list[Parked]:
+        """Give the invocations that are to be read again, oldest first."""
+        rows = self._database.query(f"SELECT {_COLUMNS} FROM parked WHERE awaiting = 'reader' ORDER BY id")
+        return [_parked(row) for row in rows]
+
+
+def _parked(row: tuple[int, str, str, str, str, str, int, int | None, str]) -> Parked:
+    number, kind, feed, subject, cause, traceback, parked_at, position, awaiting = row
+    return Parked(
+        id=number,
+        kind=kind,  # type: ignore[arg-type] # a constraint of the table keeps it to the three
+        feed=feed,
+        subject=subject,
+        cause=cause,
+        traceback=traceback,
+        parked_at=parked_at,
+        position=position,
+        awaiting=awaiting,  # type: ignore[arg-type] # likewise
+    )

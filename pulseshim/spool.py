@@ -1,0 +1,205 @@
+"""The reading half of the spool. It trusts nothing in there but the bytes of a file it could open itself."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pulseshim import recorder
+from pulseshim.errors import StoreUnavailable
+from pulseshim.feed import Invocation
+
+_NAME = re.compile(r"(?P<time>[0-9]{20})-(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_HEADER = b"pulseshim-invocation/1"
+_FUTURE = 24 * 3600 * 10**9
+_ABANDONED = 24 * 3600.0
+
+
+class Misfit(Exception):
+    """A directory entry of the spool that is no invocation; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits, and since when: the time of the oldest in milliseconds since 1970, None for none."""
+
+    count: int
+    oldest: int | None
+
+
+class Spool:
+    """A directory that any local program may drop an invocation into (see `pulseshim.recorder`).
+
+    An entry that is no invocation (half-written, too large, a link, a directory, a fifo, a foreign name,
+    a name from the future) is a `Misfit`: the reader sets it aside and goes on.
+    """
+
+    def __init__(self, directory: Path, *, largest: int) -> None:
+        self.directory = directory
+        self._new = directory / "new"
+        self._tmp = directory / "tmp"
+        self._aside = directory / "aside"
+        self._largest = largest
+
+    def prepare(self, recorders: str) -> None:
+        """Make the spool's directories, open to those who may record. Raises `StoreUnavailable`."""
+        try:
+            recorder.prepare(os.fsencode(self.directory), recorders)
+            self._aside.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _unavailable(self.directory, error) from error
+
+    def names(self) -> list[str]:
+        """Give the names of what is in the spool, oldest first."""
+        try:
+            return sorted(os.listdir(self._new))
+        except OSError as error:
+            raise _unavailable(self._new, error) from error
+
+    def read(self, name: str, now: int) -> tuple[Invocation, bytes]:
+        """Give the invocation in a file, and the file's bytes. Raises `Misfit`.
+
+        `now`, in nanoseconds since 1970, tells a name from the future. Raises FileNotFoundError where
+        the file is gone, `StoreUnavailable` where the machine cannot read it now.
+        """
+        match = _NAME.fullmatch(name)
+        if not match:
+            raise Misfit("its name is not one that a recorder gives")
+        if int(match["time"]) > now + _FUTURE:
+            raise Misfit("its name is from the future: more than a day ahead of this machine's clock")
+        content, owner = self._content(name)
+        invocation = parse(content, owner)
+        if invocation.id != match["id"]:
+            raise Misfit("its name and its text give two different ids")
+        return invocation, content
+
+    def _content(self, name: str) -> tuple[bytes, int]:
+        path = self._new / name
+        try:
+            # O_NONBLOCK: opening a fifo must not wait for a writer.
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if path.is_symlink():
+                raise Misfit("it is a symbolic link") from error
+            if not stat.S_ISREG(path.lstat().st_mode) or isinstance(error, PermissionError):
+                raise Misfit(f"it cannot be opened ({error.strerror})") from error
+            raise _unavailable(path, error) from error
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise Misfit("it is no regular file")
+            if status.st_nlink > 1:
+                raise Misfit("it has more than one name (a hard link)")
+            if status.st_size > self._largest:
+                raise Misfit(f"it has {status.st_size} bytes, the limit store.largest_invocation is {self._largest}")
+            return _read_exactly(file, status.st_size), status.st_uid
+        except OSError as error:
+            raise _unavailable(path, error) from error
+        finally:
+            os.close(file)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that has been read. Raises `StoreUnavailable`."""
+        try:
+            os.unlink(self._new / name)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _unavailable(self._new / name, error) from error
+
+    def set_aside(self, name: str) -> Path | None:
+        """Move an entry to `aside/` and give where it is now; None where it cannot be moved."""
+        place = self._aside / name
+        number = 1
+        while os.path.lexists(place):
+            number += 1
+            place = self._aside / f"{name}.{number}"
+        try:
+            os.rename(self._new / name, place)
+        except OSError:
+            # The directory of another user cannot be moved (its ".." would change): empty, it can go.
+            with suppress(OSError):
+                os.rmdir(self._new / name)
+                return self._aside
+            return None
+        return place
+
+    def bring_back(self, path: Path) -> None:
+        """Put what was set aside into the spool again. Raises `StoreUnavailable`."""
+        try:
+            os.rename(path, self._new / path.name)
+        except OSError as error:
+            raise _unavailable(path, error) from error
+
+    def abandoned(self, now: float) -> Iterator[Path]:
+        """Set aside what a recorder began more than a day ago and never finished; give where it is now.
+
+        `now` is in seconds since 1970.
+        """
+        for entry in sorted(os.scandir(self._tmp), key=lambda entry: entry.name):
+            with suppress(OSError):
+                if now - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
+                    place = self._aside / entry.name
+                    os.rename(entry.path, place)
+                    yield place
+
+    def backlog(self) -> Backlog:
+        """Give how many invocations wait to be read, and the age of the oldest."""
+        times = [int(match["time"]) // 10**6 for name in self.names() if (match := _NAME.fullmatch(name))]
+        return Backlog(len(times), min(times, default=None))
+
+
+def parse(content: bytes, owner: int | None) -> Invocation:
+    """Give the invocation that a file's bytes say. Raises `Misfit` where they say none."""
+    header, _, rest = content.partition(b"\0")
+    if header != _HEADER:
+        raise Misfit("it is empty" if not content else "it does not begin with pulseshim-invocation/1")
+    fields: dict[bytes, list[bytes]] = {}
+    name = b""
+    while name != b"stdin":
+        field, end, rest = rest.partition(b"\0")
+        name, equals, value = field.partition(b"=")
+        if not end or not equals:
+            raise Misfit("it is half-written")
+        fields.setdefault(name, []).append(value)
+    try:
+        if len(rest) != int(fields[b"stdin"][0]):
+            raise Misfit(f"it is half-written: {len(rest)} of {int(fields[b'stdin'][0])} bytes of standard input")
+        variables = (pair.partition(b"=") for pair in fields.get(b"environ", []))
+        return Invocation(
+            id=fields[b"id"][0].decode(),
+            feed=fields[b"feed"][0].decode(),
+            arguments=tuple(map(os.fsdecode, fields.get(b"argument", []))),
+            environ={os.fsdecode(name): os.fsdecode(value) for name, _, value in variables},
+            stdin=rest,
+            cwd=os.fsdecode(fields[b"cwd"][0]),
+            recorded_at=datetime.fromtimestamp(int(fields[b"recorded_at"][0]) / 10**9, UTC),
+            owner=owner,
+        )
+    except (KeyError, ValueError, OverflowError, OSError) as error:
+        raise Misfit(f"a field is missing or wrong ({error})") from error
+
+
+def _read_exactly(file: int, size: int) -> bytes:
+    """Read a file that is not to be larger than it was when it was looked at."""
+    parts = []
+    left = size + 1
+    while left and (part := os.read(file, min(left, 1 << 20))):
+        parts.append(part)
+        left -= len(part)
+    if left == 0:
+        raise Misfit("it grew while it was read")
+    return b"".join(parts)
+
+
+def _unavailable(path: Path, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the spool {path} cannot be used ({error.strerror})",
+        "see that it exists, belongs to the account of pulseshim and has free space (pulseshim check)",
+    )
