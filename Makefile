@@ -1,0 +1,65 @@
+# What one does with a checkout. Everything is installed into .venv and nowhere else, but for rabbitmq-server,
+# which the tests and the benchmarks need and which comes from the system's packages.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test bench pytest mypy ruff imports format rabbitmq clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: $(VENV)/.demo ## real pushes through the git hook to a consumer: what pulseshim does, in seconds
+	@$(BIN)/pulseshim demo
+
+# Each check is made though one before it failed: make names those that did.
+test: $(VENV)/.test rabbitmq ## everything that CI runs: ruff, mypy, import rules, pytest
+	@$(MAKE) --no-print-directory --keep-going ruff mypy imports pytest
+
+bench: $(VENV)/.bench rabbitmq ## measure against the peers, side by side; prints a table
+	$(BIN)/python -m benchmarks
+
+pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
+	$(BIN)/python -Im pytest $(ARGS)
+
+mypy: $(VENV)/.test ## the types
+	$(BIN)/mypy
+
+ruff: $(VENV)/.test ## the style
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+imports: $(VENV)/.test ## the rules between the folders and modules
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test ## correct the style where that can be done by a program
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+rabbitmq:
+	@contrib/dev/rabbitmq
+
+clean: ## remove the environment and all that was cached
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+
+# One stamp a set of packages: what it stands for is installed again when pyproject.toml has changed.
+$(VENV)/.pip: contrib/dev/environment.py
+	@echo "making $(VENV)"
+	@$(PYTHON) contrib/dev/environment.py $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.pip
+	@echo "installing pulseshim[git]"
+	@$(INSTALL) --editable '.[git]'
+	@touch $@
+
+# --group came with pip 25.1; Debian's ensurepip brings 23.0.
+$(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(VENV)/.pip
+	@echo "installing pulseshim[all] and what '$*' needs"
+	@$(INSTALL) 'pip>=25.1'
+	@$(INSTALL) --editable '.[all]' --group $*
+	@touch $@
