@@ -35,7 +35,8 @@ def main(directory: str) -> int:
     if sys.version_info < OLDEST_PYTHON:
         return failed("this is Python " + sys.version.split()[0], "3.11 is needed: make PYTHON=python3.11 …")
     python = os.path.join(directory, "bin", "python")
-    if os.path.exists(python) and subprocess.run([python, "-m", "pip", "-qV"], check=False).returncode == 0:
+    probe = [python, "-m", "pip", "--version"]
+    if os.path.exists(python) and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
         return 0
     has_ensurepip = importlib.util.find_spec("ensurepip") is not None
     venv.create(directory, with_pip=has_ensurepip, clear=True, symlinks=True)
