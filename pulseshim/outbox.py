@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pulseshim.database import Database
@@ -72,6 +72,8 @@ class Outbox:
                 connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, self._now()))
             if parked is not None:
                 connection.execute("DELETE FROM parked WHERE id = ?", (parked,))
+        if state is not None:
+            state.written()
         return envelopes
 
     def _insert(self, connection: sqlite3.Connection, out: Outgoing) -> Envelope | None:
@@ -110,25 +112,33 @@ class Outbox:
         )
         return [_stored(row) for row in rows]
 
-    def pending_accounts(self) -> list[str]:
-        """Give the accounts that have envelopes waiting."""
-        return [account for (account,) in self._database.query("SELECT DISTINCT account FROM pending")]
+    def waiting(self) -> dict[str, int]:
+        """Give how many envelopes await a confirm, by account."""
+        return dict(self._database.query("SELECT account, count(*) FROM pending GROUP BY account"))
 
-    def readdress(self, accounts: dict[str, str], configured: Iterable[str]) -> None:
-        """Give what waits to the accounts that now publish to its exchange (exchange → account).
+    def readdress(self, accounts: Mapping[str, str], configured: Collection[str]) -> None:
+        """Note which account publishes to which exchange now, and give it what waits for that exchange.
 
         What waits for an account that is configured no more goes to the one of `[broker]`.
         """
         with self._database.step() as connection:
-            for exchange, account in accounts.items():
+            connection.executemany(
+                "INSERT INTO exchanges (exchange, account) VALUES (?, ?)"
+                " ON CONFLICT DO UPDATE SET account = excluded.account",
+                list(accounts.items()),
+            )
+            connection.executemany(
+                "UPDATE exchanges SET account = '' WHERE account = ?",
                 connection.execute(
-                    "UPDATE OR REPLACE pending SET account = ? WHERE account != ? AND position IN"
-                    " (SELECT position FROM envelopes WHERE exchange = ?)",
-                    (account, account, exchange),
-                )
-            known = ["", *configured]
-            marks = ", ".join("?" * len(known))
-            connection.execute(f"UPDATE OR REPLACE pending SET account = '' WHERE account NOT IN ({marks})", known)
+                    f"SELECT DISTINCT account FROM exchanges WHERE account NOT IN ({_marks(configured)})",
+                    list(configured),
+                ).fetchall(),
+            )
+            connection.execute(
+                "UPDATE OR REPLACE pending SET account = new.account"
+                " FROM envelopes JOIN exchanges AS new USING (exchange)"
+                " WHERE envelopes.position = pending.position AND pending.account != new.account"
+            )
 
     def confirm(self, account: str, envelopes: Sequence[Stored]) -> None:
         """Take note that the broker has confirmed envelopes."""
@@ -144,27 +154,23 @@ class Outbox:
                     "DELETE FROM pending WHERE account = ? AND position BETWEEN ? AND ?", (account, first, last)
                 )
             connection.executemany(
-                "INSERT INTO exchanges VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+                "INSERT INTO exchanges (exchange, confirmed, confirmed_at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
                 " SET confirmed = confirmed + excluded.confirmed, confirmed_at = excluded.confirmed_at",
                 [(name, n, now) for name, n in Counter(s.envelope.exchange for s in envelopes).items()],
             )
 
-    def replay(self, accounts: dict[str, str], condition: str, parameters: Sequence[str | int]) -> int:
+    def replay(self, condition: str, parameters: Sequence[str | int]) -> int:
         """Queue confirmed envelopes once more, in their old order, with their old ids; say how many.
 
         `condition` is SQL over the columns of `envelopes` and `confirmed_at`.
         """
         with self._database.step() as connection:
-            rows = connection.execute(
-                "SELECT position, exchange FROM confirmed JOIN envelopes USING (position)"
-                f" WHERE ({condition}) AND position NOT IN (SELECT position FROM pending)",
+            return connection.execute(
+                "INSERT OR IGNORE INTO pending SELECT account, position"
+                " FROM confirmed JOIN envelopes USING (position) JOIN exchanges USING (exchange)"
+                f" WHERE ({condition}) AND position NOT IN (SELECT position FROM pending) ORDER BY position",
                 parameters,
-            ).fetchall()
-            connection.executemany(
-                "INSERT OR IGNORE INTO pending VALUES (?, ?)",
-                [(accounts.get(exchange, ""), position) for position, exchange in rows],
-            )
-        return len(rows)
+            ).rowcount
 
     def prune(self, before: int) -> int:
         """Forget envelopes confirmed before a time, and the invocations read before it; say how many envelopes."""
@@ -216,3 +222,8 @@ def _runs(positions: Sequence[int]) -> Iterator[tuple[int, int]]:
         first, last = position if first is None else first, position
     if first is not None and last is not None:
         yield first, last
+
+
+def _marks(values: Collection[str]) -> str:
+    """Give the question marks for a list of SQL parameters."""
+    return ", ".join("?" * len(values))

@@ -66,11 +66,12 @@ CREATE TABLE parked (
 ) STRICT;
 CREATE TABLE exchanges (
     exchange TEXT PRIMARY KEY,
-    confirmed INTEGER NOT NULL,
-    confirmed_at INTEGER NOT NULL
+    account TEXT NOT NULL DEFAULT '',
+    confirmed INTEGER NOT NULL DEFAULT 0,
+    confirmed_at INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE relays (
-    account TEXT PRIMARY KEY,
+CREATE TABLE conditions (
+    subject TEXT PRIMARY KEY,
     condition TEXT NOT NULL,
     detail TEXT NOT NULL,
     since INTEGER NOT NULL

@@ -17,6 +17,7 @@ _NAME = re.compile(r"(?P<time>[0-9]{20})-(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[
 _HEADER = b"pulseshim-invocation/1"
 _FUTURE = 24 * 3600 * 10**9
 _ABANDONED = 24 * 3600.0
+_MOST_FIELDS = 10_000
 
 
 class Misfit(Exception):
@@ -157,17 +158,22 @@ class Spool:
 
 def parse(content: bytes, owner: int | None) -> Invocation:
     """Give the invocation that a file's bytes say. Raises `Misfit` where they say none."""
-    header, _, rest = content.partition(b"\0")
-    if header != _HEADER:
+    if not content.startswith(_HEADER + b"\0"):
         raise Misfit("it is empty" if not content else "it does not begin with pulseshim-invocation/1")
     fields: dict[bytes, list[bytes]] = {}
-    name = b""
-    while name != b"stdin":
-        field, end, rest = rest.partition(b"\0")
-        name, equals, value = field.partition(b"=")
-        if not end or not equals:
+    start, name = len(_HEADER) + 1, b""
+    for _ in range(_MOST_FIELDS):
+        end = content.find(b"\0", start)
+        name, equals, value = content[start : max(end, start)].partition(b"=")
+        if end < 0 or not equals:
             raise Misfit("it is half-written")
         fields.setdefault(name, []).append(value)
+        start = end + 1
+        if name == b"stdin":
+            break
+    else:
+        raise Misfit(f"it has more than {_MOST_FIELDS} fields")
+    rest = content[start:]
     try:
         if len(rest) != int(fields[b"stdin"][0]):
             raise Misfit(f"it is half-written: {len(rest)} of {int(fields[b'stdin'][0])} bytes of standard input")

@@ -61,3 +61,9 @@ class FeedState:
             " ON CONFLICT DO UPDATE SET count = count + excluded.count",
             [(self.feed, name, number) for name, number in self._counted.items()],
         )
+
+    def written(self) -> None:
+        """Take note that the step was committed: what was changed is what is stored now."""
+        self._stored.update(self._changed)
+        self._changed.clear()
+        self._counted.clear()

@@ -1,0 +1,47 @@
+"""The conditions of a running service, kept where `status` of another process can see them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pulseshim.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How something is (`connected`, `blocked`, `unreachable`, …), why, and since when.
+
+    `subject` is `relay` or `relay <account>`, or `poll <feed>`; `since` is in milliseconds since 1970.
+    """
+
+    subject: str
+    condition: str
+    detail: str
+    since: int
+
+
+class Conditions:
+    """The last known condition of each relay and poll."""
+
+    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+        self._database = database
+        self._now = now
+
+    def set(self, subject: str, condition: str, detail: str) -> None:
+        """Note a condition; the time is that of its change."""
+        with self._database.step() as connection:
+            connection.execute(
+                "INSERT INTO conditions VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " since = iif(condition = excluded.condition, since, excluded.since),"
+                " condition = excluded.condition, detail = excluded.detail",
+                (subject, condition, detail, self._now()),
+            )
+
+    def clear(self) -> None:
+        """Forget all: a new service begins."""
+        with self._database.step() as connection:
+            connection.execute("DELETE FROM conditions")
+
+    def all(self) -> list[Condition]:
+        """Give all conditions in the order of their subjects."""
+        rows = self._database.query("SELECT subject, condition, detail, since FROM conditions ORDER BY subject")
+        return [Condition(*row) for row in rows]

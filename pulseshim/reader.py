@@ -1,0 +1,163 @@
+"""The reader: turns what was recorded into envelopes in the outbox, one invocation after the other."""
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pulseshim.backoff import Backoff
+from pulseshim.envelope import Envelope
+from pulseshim.errors import StoreError
+from pulseshim.feed import HookSource, Invocation
+from pulseshim.parked import Parked
+from pulseshim.source import Outlet, messages
+from pulseshim.spool import Misfit, parse
+from pulseshim.state import FeedState
+from pulseshim.store import Store
+
+log = logging.getLogger(__name__)
+
+_RESCAN = 5.0
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderEnds:
+    """What a reader tells others: the envelopes it stored, and each item it parked."""
+
+    stored: Callable[[Sequence[Envelope]], None] = lambda _envelopes: None
+    parked: Callable[[Parked], None] = lambda _item: None
+
+
+class Reader:
+    """Reads the spool, oldest first: an invocation is stored and its file removed, or it is parked."""
+
+    def __init__(
+        self,
+        store: Store,
+        outlets: Mapping[str, Sequence[Outlet]],
+        *,
+        random: Callable[[], float],
+        ends: ReaderEnds | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._store = store
+        self._outlets = outlets
+        self._ends = ends or ReaderEnds()
+        self._backoff = Backoff(_LONGEST_PAUSE, random)
+        self._clock_ns = clock_ns
+        self._arrived = threading.Event()
+        self._immovable: set[str] = set()
+        self._stop = threading.Event()
+
+    def wake(self) -> None:
+        """Say that something may have arrived."""
+        self._arrived.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set."""
+        self._stop = stop
+        while not stop.is_set():
+            self._arrived.clear()
+            try:
+                self.read_all()
+            except StoreError as error:
+                log.error("spool not read", extra={"error": str(error)})
+                stop.wait(self._backoff.next())
+            else:
+                self._backoff.reset()
+                self._arrived.wait(_RESCAN)
+
+    def read_all(self) -> int:
+        """Read what is there now; say how many invocations that were. Raises `StoreError`."""
+        count = 0
+        for item in self._store.parked.to_read():
+            self._read_again(item)
+            count += 1
+        for name in self._store.spool.names():
+            if self._stop.is_set():
+                break
+            if name not in self._immovable:
+                self._read_file(name)
+                count += 1
+        return count
+
+    def _read_file(self, name: str) -> None:
+        spool = self._store.spool
+        try:
+            invocation, content = spool.read(name, self._clock_ns())
+        except FileNotFoundError:
+            return
+        except Misfit as misfit:
+            self._set_aside(name, str(misfit))
+            return
+        if not self._store.outbox.is_read(invocation.id):
+            self._take(invocation, content, None)
+        spool.remove(name)
+
+    def _read_again(self, item: Parked) -> None:
+        content = self._store.parked.content(item)
+        self._take(parse(content, None), content, item.id)
+
+    def _take(self, invocation: Invocation, content: bytes, parked: int | None) -> None:
+        """Store what an invocation means, or park it with the reason why that cannot be done."""
+        outlets = self._outlets.get(invocation.feed)
+        if not outlets or not isinstance(outlets[0].feed.source, HookSource):
+            cause = f"no plugin gives the feed {invocation.feed!r} (see pulseshim plugins)"
+            self._park(invocation, content, cause, no_feed=True)
+            return
+        state = self._store.outbox.state(invocation.feed)
+        started = time.perf_counter()
+        try:
+            envelopes = self._stored(outlets, outlets[0].feed.source, invocation, state, parked)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises is parked with its traceback
+            self._park(invocation, content, f"{type(error).__name__}: {error}", traceback.format_exc())
+            return
+        log.info(
+            "invocation read",
+            extra={
+                "invocation": invocation.id,
+                "feed": invocation.feed,
+                "messages": [envelope.message_id for envelope in envelopes],
+                "seconds": round(time.perf_counter() - started, 3),
+            },
+        )
+        self._ends.stored(envelopes)
+
+    def _stored(
+        self,
+        outlets: Sequence[Outlet],
+        source: HookSource[Any],
+        invocation: Invocation,
+        state: FeedState,
+        parked: int | None,
+    ) -> list[Envelope]:
+        # The source is read before the step begins: it may take long, and the relay must write meanwhile.
+        outgoing = list(messages(outlets, source.read(invocation, state)))
+        return self._store.outbox.store(outgoing, state=state, invocation=invocation.id, parked=parked)
+
+    def _park(
+        self, invocation: Invocation, content: bytes, cause: str, trace: str = "", *, no_feed: bool = False
+    ) -> None:
+        item = self._store.parked.park_invocation(
+            invocation.id, invocation.feed, content, cause, trace, no_feed=no_feed
+        )
+        log.error(
+            "invocation parked",
+            extra={"invocation": invocation.id, "feed": invocation.feed, "item": item.id, "cause": cause},
+        )
+        self._ends.parked(item)
+
+    def _set_aside(self, name: str, reason: str) -> None:
+        place = self._store.spool.set_aside(name)
+        if place is None:
+            self._immovable.add(name)
+        path = str(place or self._store.spool.directory / "new" / name)
+        item = self._store.parked.park_file(path, f"{reason}; it was found in the spool")
+        log.error("file set aside", extra={"item": item.id, "path": path, "cause": reason})
+        self._ends.parked(item)

@@ -1,0 +1,259 @@
+"""The relay: takes the envelopes of one account from the outbox to the broker, oldest first."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pulseshim.backoff import Backoff
+from pulseshim.envelope import Envelope
+from pulseshim.errors import (
+    BrokerDenied,
+    BrokerError,
+    BrokerUnreachable,
+    ExchangeRefused,
+    PublishRefused,
+    StoreError,
+)
+from pulseshim.outbox import Outbox, Stored
+from pulseshim.parked import Parked, ParkedItems
+from pulseshim.publisher import Settled
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0
+_PATIENCE = 0.05
+_LONGEST_PAUSE = 30.0
+_FINISH = 5.0
+
+
+class Publishing(Protocol):
+    """What the relay asks of a publisher (`pulseshim.publisher.Publisher` and its twin in `testing`)."""
+
+    blocked: str | None
+    connected: bool
+    address: str
+
+    def open(self) -> None: ...
+    def publish(self, tag: int, envelope: Envelope) -> None: ...
+    def settle(self, timeout: float) -> Settled: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class RelayCounts:
+    """What a relay has done since it was made."""
+
+    confirmed: int = 0
+    nacked: int = 0
+    returned: int = 0
+    parked: int = 0
+    connections: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayEnds:
+    """What a relay tells others: its condition when it changes, and each envelope confirmed or parked."""
+
+    condition: Callable[[str, str], None] = lambda _condition, _detail: None
+    confirmed: Callable[[Sequence[Stored]], None] = lambda _envelopes: None
+    parked: Callable[[Parked], None] = lambda _item: None
+
+
+class Relay:
+    """One account's way to the broker, worked by one thread.
+
+    Up to `window` envelopes are on their way at once. After a nack, or after the broker closed the channel
+    because of one of them, those in question go one at a time: the order holds, and the one that is refused
+    by itself is parked.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        outbox: Outbox,
+        parked: ParkedItems,
+        publisher: Publishing,
+        *,
+        window: int,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        ends: RelayEnds | None = None,
+    ) -> None:
+        self.account = account
+        self.counts = RelayCounts()
+        self._outbox = outbox
+        self._parked = parked
+        self._publisher = publisher
+        self._window = window
+        self._clock = clock
+        self._ends = ends or RelayEnds()
+        self._backoff = Backoff(_LONGEST_PAUSE, random)
+        self._woken = threading.Event()
+        self._condition = ("", "")
+        self._in_flight: dict[int, Stored] = {}
+        self._settled: list[Stored] = []
+        self._after = 0
+        self._careful_until = 0
+        self._nacked = False
+        self._flushed_at = clock()
+
+    def wake(self) -> None:
+        """Say that something was stored."""
+        self._woken.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until `stop` is set, then wait for what is in flight, a few seconds at most."""
+        while not stop.is_set():
+            pause = self.turn()
+            if pause:
+                self._rest(pause, stop)
+        self.finish()
+
+    def _rest(self, pause: float, stop: threading.Event) -> None:
+        """Wait, but not past a word that something was stored where there is nothing to wait for."""
+        if pause == _TICK:
+            self._woken.wait(pause)
+            self._woken.clear()
+        else:
+            stop.wait(pause)
+
+    def turn(self) -> float:
+        """Do one piece of work and give how long to rest after it, in seconds."""
+        try:
+            if not self._publisher.connected:
+                self._open()
+            self._fill()
+            idle = not self._in_flight
+            self._take(self._publisher.settle(0 if idle else _PATIENCE))
+            self._tell("blocked" if self._publisher.blocked else "connected", self._publisher.blocked or self._publisher.address)
+            return self._after_settling(idle=idle)
+        except PublishRefused as error:
+            return self._dispute(error)
+        except BrokerError as error:
+            return self._lost(error)
+        except StoreError as error:
+            log.error("outbox not written", extra={"account": self.account, "error": str(error)})
+            self._forget()
+            return self._backoff.next()
+
+    def _open(self) -> None:
+        self._publisher.open()
+        self.counts.connections += 1
+        log.info("broker connected", extra={"account": self.account, "address": self._publisher.address})
+
+    def _fill(self) -> None:
+        """Put envelopes on the wire while there is room and the broker takes them."""
+        if self._publisher.blocked or (self._nacked and self._in_flight):
+            return
+        self._nacked = False
+        careful = self._after < self._careful_until
+        room = (1 if careful else self._window) - len(self._in_flight)
+        if room <= 0 or (self._in_flight and not careful and room < self._window // 4):
+            return
+        for stored in self._outbox.pending(self.account, after=self._after, limit=room):
+            try:
+                self._publisher.publish(stored.position, stored.envelope)
+            except ExchangeRefused as error:
+                self._park(stored, str(error))
+            else:
+                self._in_flight[stored.position] = stored
+            self._after = stored.position
+
+    def _take(self, settled: Settled) -> None:
+        """Take note of what the broker said; write the confirms in batches."""
+        self.counts.returned += settled.returned
+        for tag in settled.nacked:
+            stored = self._in_flight.pop(tag)
+            self.counts.nacked += 1
+            self._nacked = True
+            self._careful_until = max(self._careful_until, tag)
+            log.warning("message nacked", extra={"message_id": stored.envelope.message_id})
+        self._settled += [self._in_flight.pop(tag) for tag in settled.confirmed if tag in self._in_flight]
+        late = self._clock() - self._flushed_at > _PATIENCE * 4
+        if self._settled and (late or not self._in_flight or len(self._settled) >= self._window // 2):
+            self._flush()
+
+    def _flush(self) -> None:
+        batch, self._settled = self._settled, []
+        self._outbox.confirm(self.account, batch)
+        self._flushed_at = self._clock()
+        self.counts.confirmed += len(batch)
+        if not self._nacked:
+            self._backoff.reset()
+        self._ends.confirmed(batch)
+
+    def _after_settling(self, *, idle: bool) -> float:
+        if self._nacked and not self._in_flight:
+            self._forget()
+            return self._backoff.next()
+        if self._publisher.blocked and not self._in_flight:
+            return _PATIENCE * 2
+        return _TICK if idle and not self._in_flight else 0.0
+
+    def _dispute(self, error: PublishRefused) -> float:
+        """Find the envelope the broker closed the channel for; park it once it is alone to blame."""
+        in_question = list(self._in_flight.values())
+        self._flush_quietly()
+        self._forget()
+        if len(in_question) == 1 and in_question[0].position <= self._careful_until:
+            self._park(in_question[0], str(error))
+            return 0.0
+        if in_question:
+            self._careful_until = max(self._careful_until, in_question[-1].position)
+        log.warning("publishing refused", extra={"account": self.account, "error": str(error)})
+        return self._backoff.next()
+
+    def _lost(self, error: BrokerError) -> float:
+        self._flush_quietly()
+        lost = len(self._in_flight)
+        self._forget()
+        condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
+        if self._condition != (condition, str(error)):
+            log.warning("broker lost", extra={"account": self.account, "error": str(error), "unconfirmed": lost})
+        self._tell(condition, str(error))
+        return self._backoff.next()
+
+    def _flush_quietly(self) -> None:
+        """Write what was confirmed before the trouble; what cannot be written is published once more."""
+        try:
+            if self._settled:
+                self._flush()
+        except StoreError as error:
+            log.error("outbox not written", extra={"account": self.account, "error": str(error)})
+
+    def _forget(self) -> None:
+        """Start again from the oldest envelope that has no confirm."""
+        self._in_flight.clear()
+        self._settled.clear()
+        self._nacked = False
+        self._after = 0
+
+    def _park(self, stored: Stored, cause: str) -> None:
+        item = self._parked.park_envelope(self.account, stored, cause)
+        self.counts.parked += 1
+        self._backoff.reset()
+        log.error(
+            "envelope parked",
+            extra={"message_id": stored.envelope.message_id, "item": item.id, "cause": cause},
+        )
+        self._ends.parked(item)
+
+    def _tell(self, condition: str, detail: str) -> None:
+        if self._condition != (condition, detail):
+            self._condition = (condition, detail)
+            self._ends.condition(condition, detail)
+
+    def finish(self) -> None:
+        """Wait for the confirms of what is in flight, then close the connection."""
+        until = self._clock() + _FINISH
+        try:
+            while self._in_flight and self._clock() < until:
+                self._take(self._publisher.settle(_PATIENCE))
+            if self._settled:
+                self._flush()
+        except (BrokerUnreachable, PublishRefused, StoreError) as error:
+            log.warning("relay stopped with messages in flight", extra={"error": str(error)})
+        self._publisher.close()
+        self._tell("stopped", "")

@@ -1,0 +1,223 @@
+"""The runtime: one store, the plugins' feeds, and the threads that take events from them to the broker."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from random import random as system_random
+
+from pulseshim.arrivals import Arrivals
+from pulseshim.condition import Conditions
+from pulseshim.envelope import Envelope
+from pulseshim.errors import PulseshimError, StoreError
+from pulseshim.feed import PollSource, StreamSource
+from pulseshim.outbox import Stored
+from pulseshim.parked import Parked
+from pulseshim.plugin_manager import PluginFeed, PluginManager
+from pulseshim.reader import Reader, ReaderEnds
+from pulseshim.relay import Publishing, Relay, RelayEnds
+from pulseshim.scheduler import Scheduler
+from pulseshim.settings import Settings, seconds
+from pulseshim.source import Outlet, listen, poll
+from pulseshim.store import Store, milliseconds
+
+log = logging.getLogger(__name__)
+
+PublisherFactory = Callable[[str, Sequence[str]], Publishing]
+"""Makes the publisher of an account (by its name) that declares these exchanges."""
+
+_MAINTENANCE = timedelta(hours=1)
+_READER_JOIN = 2.0
+_RELAY_JOIN = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a runtime has left to do: invocations in the spool, envelopes without a confirm, parked items."""
+
+    spool: int
+    pending: int
+    parked: int
+
+    def __str__(self) -> str:
+        return f"{self.spool} in the spool, {self.pending} to publish, {self.parked} parked"
+
+
+class Runtime:
+    """Everything that runs between the sources and the broker, built from values and started once.
+
+    `start(watching=False)` reads what is there and relays it (for `drain`); otherwise it also waits for new
+    invocations, polls and listens, until `stop`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        plugins: PluginManager,
+        publisher: PublisherFactory,
+        *,
+        random: Callable[[], float] = system_random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.plugins = plugins
+        self.outlets = outlets(settings, plugins.feeds(settings))
+        self.conditions = Conditions(store.database, milliseconds)
+        self.relays = self._make_relays(publisher, random, clock)
+        self.reader = Reader(
+            store, self.outlets, random=random, ends=ReaderEnds(stored=self._stored, parked=plugins.item_parked)
+        )
+        self._random = random
+        self._clock = clock
+        self._scheduler = Scheduler()
+        self._arrivals = Arrivals(store.spool.directory / "new", self.reader.wake)
+        self._stop_reading = threading.Event()
+        self._stop_relaying = threading.Event()
+        self._readers: list[threading.Thread] = []
+        self._relayers: list[threading.Thread] = []
+
+    def _make_relays(
+        self, publisher: PublisherFactory, random: Callable[[], float], clock: Callable[[], float]
+    ) -> dict[str, Relay]:
+        """Make a relay for each account that publishes, or for which something waits."""
+        exchanges = {out.feed.exchange.name: out.account for outs in self.outlets.values() for out in outs}
+        self.store.outbox.readdress(exchanges, self.settings.broker.accounts)
+        accounts = {*exchanges.values(), *self.store.outbox.waiting()} or {""}
+        return {
+            account: Relay(
+                account,
+                self.store.outbox,
+                self.store.parked,
+                publisher(account, [name for name, owner in exchanges.items() if owner == account]),
+                window=self.settings.broker.window,
+                clock=clock,
+                random=random,
+                ends=RelayEnds(
+                    condition=partial(self.conditions.set, f"relay {account}".rstrip()),
+                    confirmed=self._confirmed,
+                    parked=self.plugins.item_parked,
+                ),
+            )
+            for account in sorted(accounts)
+        }
+
+    def start(self, *, watching: bool = True) -> None:
+        """Start the threads and return."""
+        self.conditions.clear()
+        self.store.parked.release(list(self.outlets))
+        for account, relay in self.relays.items():
+            self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
+        if watching:
+            self._arrivals.start()
+            self._schedule()
+            self._thread(self._readers, "reader", partial(self.reader.run, self._stop_reading))
+        log.info(
+            "runtime started",
+            extra={"feeds": sorted(self.outlets), "store": str(self.store.directory), "left": str(self.left())},
+        )
+
+    def _schedule(self) -> None:
+        self._scheduler.add("maintenance", _MAINTENANCE, self.maintain)
+        for name, outs in self.outlets.items():
+            source = outs[0].feed.source
+            if isinstance(source, PollSource):
+                self._scheduler.add(name, source.every, partial(self.poll, name))
+            elif isinstance(source, StreamSource):
+                heard = partial(listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random)
+                self._thread(self._readers, f"stream {name}", heard)
+        self._scheduler.start()
+
+    def _thread(self, group: list[threading.Thread], name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        group.append(thread)
+        thread.start()
+
+    def poll(self, name: str) -> PulseshimError | Exception | None:
+        """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
+        outs = self.outlets[name]
+        source = outs[0].feed.source
+        if not isinstance(source, PollSource):
+            raise TypeError(f"{name} is no feed that can be polled")
+        try:
+            envelopes = poll(self.store.outbox, outs, source)
+        except Exception as error:  # noqa: BLE001 - a source may raise anything; the next poll tries again
+            log.error("poll failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
+            self.conditions.set(f"poll {name}", "failed", str(error))
+            return error
+        self.conditions.set(f"poll {name}", "done", f"{len(envelopes)} messages")
+        self._stored(envelopes)
+        return None
+
+    def maintain(self) -> None:
+        """Forget what was kept long enough; set aside what recorders left unfinished."""
+        try:
+            pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
+            for path in self.store.spool.abandoned(time.time()):
+                item = self.store.parked.park_file(str(path), "it is half-written: its recorder never finished")
+                self.plugins.item_parked(item)
+            log.debug("store maintained", extra={"pruned": pruned})
+        except (StoreError, OSError) as error:
+            log.error("store not maintained", extra={"error": str(error)})
+
+    def left(self) -> Left:
+        """Give what is left to do."""
+        database = self.store.database
+        return Left(
+            spool=len(self.store.spool.names()),
+            pending=int(database.query("SELECT count(*) FROM pending")[0][0]),
+            parked=int(database.query("SELECT count(*) FROM parked")[0][0]),
+        )
+
+    def is_alive(self) -> bool:
+        """Say whether all threads that were started still run."""
+        return all(thread.is_alive() for thread in (*self._readers, *self._relayers))
+
+    def stop(self) -> Left:
+        """Read no more, wait for what is in flight, and give what is left. Takes 9 seconds at most."""
+        self._arrivals.stop()
+        self._scheduler.stop()
+        self._stop_reading.set()
+        self.reader.wake()
+        self._join(self._readers, _READER_JOIN)
+        self._stop_relaying.set()
+        for relay in self.relays.values():
+            relay.wake()
+        self._join(self._relayers, _RELAY_JOIN)
+        left = self.left()
+        log.info("runtime stopped", extra={"left": str(left)})
+        return left
+
+    def _join(self, threads: Sequence[threading.Thread], timeout: float) -> None:
+        until = self._clock() + timeout
+        for thread in threads:
+            thread.join(max(0.0, until - self._clock()))
+            if thread.is_alive():
+                log.warning("thread abandoned, what it did happens again", extra={"thread": thread.name})
+
+    def _stored(self, envelopes: Sequence[Envelope]) -> None:
+        if not envelopes:
+            return
+        for relay in self.relays.values():
+            relay.wake()
+        if self.plugins.observes("pulseshim_message_stored"):
+            for envelope in envelopes:
+                self.plugins.message_stored(envelope)
+
+    def _confirmed(self, confirmed: Sequence[Stored]) -> None:
+        if self.plugins.observes("pulseshim_envelope_confirmed"):
+            for stored in confirmed:
+                self.plugins.envelope_confirmed(stored.envelope)
+
+
+def outlets(settings: Settings, feeds: Sequence[PluginFeed]) -> Mapping[str, Sequence[Outlet]]:
+    """Give the outlets of each feed name. Raises `SettingsError` for an account that is not configured."""
+    found: dict[str, list[Outlet]] = {}
+    for given in feeds:
+        outlet = Outlet(given.feed, settings.account(given.plugin))
+        found.setdefault(given.feed.name, []).append(outlet)
+    return found

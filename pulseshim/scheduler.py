@@ -1,0 +1,77 @@
+"""The scheduler: says when each poll feed is polled."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from pulseshim.errors import SettingsError
+
+
+class _Due:
+    """One poll that is due again and again. Due while it runs, it runs once more when it has ended."""
+
+    def __init__(self, poll: Callable[[], None]) -> None:
+        self._poll = poll
+        self._lock = threading.Lock()
+        self._running = False
+        self._again = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._again = True
+            if self._running:
+                return
+            self._running = True
+        while self._begin():
+            self._poll()
+
+    def _begin(self) -> bool:
+        with self._lock:
+            self._running = self._again
+            self._again = False
+            return self._running
+
+
+class Scheduler:
+    """Runs polls in threads of its own: one poll of a feed at a time, a late one late and once, none skipped."""
+
+    def __init__(self) -> None:
+        # Left to itself APScheduler skips what is more than a second late, and what is due while it runs.
+        defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
+        self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
+
+    def add(self, name: str, every: timedelta | str, poll: Callable[[], None], *, jitter: float = 0.0) -> None:
+        """Poll each time `every` has passed, the first time at once; or at the times of a cron expression.
+
+        `poll` must not raise. `jitter` is in seconds. Raises `SettingsError` for a cron expression that is none.
+        """
+        first = {"next_run_time": datetime.now(UTC)} if isinstance(every, timedelta) else {}
+        self._scheduler.add_job(_Due(poll), trigger(name, every, jitter), id=name, name=name, **first)
+
+    def start(self) -> None:
+        """Begin."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Begin no more polls. What is being polled goes on in its thread and may be abandoned."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+
+def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | CronTrigger:
+    """Give when a feed is due."""
+    if isinstance(every, timedelta):
+        return IntervalTrigger(seconds=every.total_seconds(), jitter=jitter or None, timezone=UTC)
+    try:
+        cron = CronTrigger.from_crontab(every, timezone=UTC)
+    except ValueError as error:
+        raise SettingsError(
+            f"the schedule of {name} is no cron expression ({error})",
+            'give five fields, such as "*/5 * * * *", or use every = "5m"',
+        ) from error
+    cron.jitter = jitter or None
+    return cron

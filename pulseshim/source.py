@@ -1,0 +1,64 @@
+"""What is done with a source that is asked (a poll) or that speaks by itself (a stream)."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pulseshim.backoff import Backoff
+from pulseshim.envelope import Envelope
+from pulseshim.feed import Feed, PollSource, StreamSource
+from pulseshim.outbox import Outbox, Outgoing
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A feed and the account that its messages are published as."""
+
+    feed: Feed[Any]
+    account: str
+
+
+def messages(outlets: Sequence[Outlet], events: Iterable[Any]) -> Iterator[Outgoing]:
+    """Give the messages that the shims of outlets make of events, event by event."""
+    for event in events:
+        for outlet in outlets:
+            for message in outlet.feed.shim(event):
+                yield Outgoing(message, outlet.feed.exchange, outlet.feed.name, outlet.account)
+
+
+def poll(outbox: Outbox, outlets: Sequence[Outlet], source: PollSource[Any]) -> list[Envelope]:
+    """Poll once: store what is new and the state it leaves in one step, and give the envelopes.
+
+    What the source or a shim raises goes through, and nothing is stored.
+    """
+    state = outbox.state(outlets[0].feed.name)
+    outgoing = list(messages(outlets, source.poll(state)))
+    return outbox.store(outgoing, state=state)
+
+
+def listen(
+    outbox: Outbox,
+    outlets: Sequence[Outlet],
+    source: StreamSource[Any],
+    stop: threading.Event,
+    stored: Callable[[Sequence[Envelope]], None],
+    random: Callable[[], float],
+) -> None:
+    """Store each event of a stream as it comes, until `stop` is set; after a failure listen anew."""
+    name = outlets[0].feed.name
+    backoff = Backoff(_LONGEST_PAUSE, random)
+    while not stop.is_set():
+        state = outbox.state(name)
+        try:
+            for event in source.listen(state, stop):
+                stored(outbox.store(list(messages(outlets, [event])), state=state))
+                backoff.reset()
+        except Exception as error:  # noqa: BLE001 - a source that fails is asked again
+            log.error("stream failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
+        stop.wait(backoff.next())

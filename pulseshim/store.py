@@ -1,0 +1,126 @@
+"""The store: the directory with the spool, the outbox and the lock that lets one runtime work on them."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pulseshim.database import Database
+from pulseshim.errors import StoreHeld, StoreUnavailable
+from pulseshim.outbox import Outbox
+from pulseshim.parked import ParkedItems
+from pulseshim.settings import Settings
+from pulseshim.spool import Spool
+
+_OUTBOX = "outbox.sqlite3"
+_LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Spool, outbox and parked items of one directory."""
+
+    directory: Path
+    spool: Spool
+    database: Database
+    outbox: Outbox
+    parked: ParkedItems
+
+    def close(self) -> None:
+        """Close the outbox's file."""
+        self.database.close()
+
+
+def milliseconds() -> int:
+    """Give the time in milliseconds since 1970."""
+    return time.time_ns() // 10**6
+
+
+def open_store(settings: Settings, *, now: Callable[[], int] = milliseconds, readonly: bool = False) -> Store:
+    """Open the store that the settings name; make it where it does not exist yet, unless `readonly`.
+
+    Raises `StoreUnavailable`, `StoreCorrupt` or `StoreVersion`.
+    """
+    directory = settings.directory
+    spool = Spool(directory / "spool", largest=settings.store.largest_invocation)
+    if not readonly:
+        try:
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the store {directory} cannot be made ({error.strerror})",
+                "make it, owned by the account of pulseshim, or name another in store.directory",
+            ) from error
+        spool.prepare(settings.store.recorders)
+    path = directory / _OUTBOX
+    if readonly and not path.exists():
+        raise StoreUnavailable(
+            f"there is no store in {directory}", "name it in store.directory, or start pulseshim run once"
+        )
+    if not path.exists():
+        # What waits in there may tell of private repositories: it is for the owner alone.
+        path.touch(mode=0o600)
+    database = Database(path, readonly=readonly)
+    return Store(directory, spool, database, Outbox(database, now), ParkedItems(database, now))
+
+
+@contextmanager
+def hold(directory: Path, command: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a store for one runtime. Raises `StoreHeld`, naming the holder, where another has it."""
+    with _lock_file(directory, _LOCK) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise StoreHeld(
+                f"{file.read().strip() or 'another pulseshim'} works on the store {directory}",
+                "stop it first, or wait until it has ended",
+            ) from None
+        file.truncate(0)
+        file.write(f"pulseshim {command} (process {os.getpid()})")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def holder(directory: Path) -> str:
+    """Give who holds a store, as a phrase with verb and process; empty where nobody does."""
+    try:
+        with (directory / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return ""
+    except BlockingIOError:
+        return (directory / _LOCK).read_text().strip() or "another pulseshim"
+    except OSError:
+        return ""
+
+
+@contextmanager
+def next_in_line(directory: Path) -> Iterator[bool]:
+    """Say whether this process is the one that may wait for the store; there is one at most.
+
+    Who waits will see everything that was recorded before it began to work, so a second need not.
+    """
+    with _lock_file(directory, "lock.next") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _lock_file(directory: Path, name: str) -> Iterator[IO[str]]:
+    try:
+        file = os.fdopen(os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{directory / name} cannot be opened ({error.strerror})",
+            "see that the store exists and belongs to the account of pulseshim",
+        ) from error
+    with file:
+        yield file
