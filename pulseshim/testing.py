@@ -18,7 +18,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from pulseshim.envelope import Envelope, seal
-from pulseshim.errors import BrokerError, BrokerUnreachable, ExchangeRefused, InvalidDeclaration, PublishRefused
+from pulseshim.errors import (
+    BrokerError,
+    BrokerUnreachable,
+    ExchangeRefused,
+    InvalidDeclaration,
+    PublishRefused,
+)
 from pulseshim.exchange import Exchange
 from pulseshim.feed import Invocation
 from pulseshim.message import ROUTING_KEY_BYTES, Message, payload_schema
@@ -48,14 +54,18 @@ def check_shim(
         _check_message(message, exchange)
     for message_id, times in Counter(message.message_id for message in messages).items():
         named = [_name(message) for message in messages if message.message_id == message_id]
-        assert times == 1, f"{' and '.join(named)} have one message_id: give each event an event_id of its own"
+        assert times == 1, (
+            f"{' and '.join(named)} have one message_id: give each event an event_id of its own"
+        )
     return messages
 
 
 def _run_twice(shim: Callable[[E], Iterable[Message]], event: E) -> list[Message]:
     """Give what a shim makes of an event, having asserted that it makes the same of an equal one."""
     twin, untouched = copy.deepcopy(event), copy.deepcopy(event)
-    assert event == untouched, f"{event!r} is not equal to its own copy: make events values, such as dataclasses"
+    assert event == untouched, (
+        f"{event!r} is not equal to its own copy: events are values, such as dataclasses"
+    )
     first, second = list(shim(event)), list(shim(twin))
     assert event == untouched, f"the shim changed an event: it was {untouched!r} and is {event!r}"
     for message in first:
@@ -83,7 +93,9 @@ def _check_message(message: Message, exchange: Exchange | None) -> None:
     )
     if exchange is not None:
         declared = ", ".join(sorted(other.type for other in exchange.messages)) or "none"
-        assert kind in exchange.messages, f"{name} is not declared by {exchange.name}, which declares {declared}"
+        assert kind in exchange.messages, (
+            f"{name} is not declared by {exchange.name}, which declares {declared}"
+        )
     sealed_for = exchange or Exchange(_ANYWHERE, "", "", (kind,))
     try:
         body = seal(message, sealed_for, sequence=1, sent=0).body
@@ -110,7 +122,7 @@ def _name(message: Message) -> str:
     return f"{getattr(message, 'type', type(message).__name__)} (event_id {message.event_id!r})"
 
 
-def invocation(  # noqa: PLR0913 - one argument for each field of the value
+def invocation(
     feed: str,
     *arguments: str,
     stdin: bytes = b"",
@@ -156,9 +168,10 @@ class MemoryState:
 class MemoryPublisher:
     """A twin of `Publisher`: `held` is what the broker has taken, in order and each time it came.
 
-    It fails as it is told: by `fault` (raised by `open` while it is set), `nack` (message ids, and how often each
-    is still to be nacked), `refuse` (ids of messages over which the channel is closed), `refuse_exchanges`
-    (names), `unbound` (names of exchanges that nothing is bound to), `lose_connection` and `block`.
+    It fails as it is told: by `fault` (raised by `open` while it is set), `nack` (message ids, and how often
+    each is still to be nacked), `refuse` (ids of messages over which the channel is closed),
+    `refuse_exchanges` (names), `unbound` (names of exchanges that nothing is bound to), `lose_connection`
+    and `block`.
     """
 
     def __init__(self) -> None:
@@ -220,7 +233,7 @@ class MemoryPublisher:
             self._lost_after -= 1
 
     def settle(self, timeout: float) -> Settled:
-        """Give what the broker said of the messages in flight; while blocked, wait for it up to `timeout` seconds."""
+        """Give what the broker said of what is in flight; while blocked, wait `timeout` seconds at most."""
         self._check_connection()
         if self.blocked and self._in_flight:
             self._unblocked.wait(timeout)
