@@ -71,7 +71,7 @@ def _run_twice(shim: Callable[[E], Iterable[Message]], event: E) -> list[Message
     for message in first:
         assert isinstance(message, Message), f"{message!r} is no Message: a shim gives nothing else"
     assert len(first) == len(second), (
-        f"the shim gave {len(first)} messages for {event!r}, then {len(second)}: it must give the same each time"
+        f"the shim gave {len(first)} messages for {event!r}, then {len(second)}: a shim must be pure"
     )
     for one, other in zip(first, second, strict=True):
         assert one.event_id == other.event_id, (

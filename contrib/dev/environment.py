@@ -77,7 +77,8 @@ def fetch_pip(page: str, directory: Path) -> Path:
     content, _ = fetch(urllib.parse.urljoin(page, newest["url"]))
     if hashlib.sha256(content).hexdigest() != newest["hashes"]["sha256"]:
         raise ValueError(f"{newest['filename']} has not the checksum that the index gives")
-    (wheel := directory / newest["filename"]).write_bytes(content)
+    wheel = directory / str(newest["filename"])
+    wheel.write_bytes(content)
     return wheel
 
 

@@ -3,25 +3,14 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pulseshim import (
-    Exchange,
-    Feed,
-    HookSource,
-    Invocation,
-    Message,
-    State,
-    bounded_routing_key,
-    hookimpl,
-    readable,
-)
+from pulseshim import Exchange, Feed, HookSource, Invocation, Message, State, hookimpl, readable
 
 
 class ChangeMerged(Message, frozen=True, kw_only=True):
-    """A change that was submitted and is now part of its branch."""
+    """A change that was submitted; `commit` is what its branch points to now."""
 
     type: ClassVar[str] = "gerrit.change-merged"
     project: str
-    branch: str
     change: str
     commit: str
 
@@ -33,21 +22,14 @@ def read_hook(invocation: Invocation, _state: State) -> Iterator[dict[str, str]]
 
 
 def merged_messages(event: dict[str, str]) -> Iterator[ChangeMerged]:
-    """Give the message of a merged change."""
-    project, change, commit = event["--project"], event["--change"], event["--commit"]
-    key, event_id = bounded_routing_key(project), f"{change} {commit}"
-    yield ChangeMerged(
-        routing_key=key,
-        event_id=event_id,
-        project=project,
-        branch=event["--branch"],
-        change=change,
-        commit=commit,
-    )
+    """Give the message of a merged change, under the name of its project."""
+    project, change, commit = event["--project"], event["--change"], event["--newrev"]
+    identity = f"{change} {commit}"
+    yield ChangeMerged(routing_key=project, event_id=identity, project=project, change=change, commit=commit)
 
 
 @hookimpl
 def pulseshim_feeds() -> list[Feed[dict[str, str]]]:
-    """Give the one feed there is; its routing key is the project."""
+    """Give the one feed there is."""
     exchange = Exchange("exchange/gerrit/v1", "Gerrit", "Changes that were merged.", (ChangeMerged,))
     return [Feed("gerrit", HookSource(read_hook), merged_messages, exchange)]

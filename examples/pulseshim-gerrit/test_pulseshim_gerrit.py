@@ -3,7 +3,7 @@
 from pulseshim.testing import MemoryState, check_shim, invocation
 from pulseshim_gerrit import merged_messages, pulseshim_feeds, read_hook
 
-MERGED = ("--change", "tools~main~I5a1e", "--project", "tools", "--branch", "main", "--commit", "c0ffee")
+MERGED = ("--change", "tools~main~I5a1e", "--project", "tools", "--branch", "main", "--newrev", "c0ffee")
 
 
 def test_a_merged_change_becomes_one_message_under_its_project() -> None:
@@ -14,9 +14,4 @@ def test_a_merged_change_becomes_one_message_under_its_project() -> None:
     (message,) = check_shim(merged_messages, events, feed.exchange)
 
     assert message.routing_key == "tools"
-    assert message.payload() == {
-        "project": "tools",
-        "branch": "main",
-        "change": "tools~main~I5a1e",
-        "commit": "c0ffee",
-    }
+    assert message.payload() == {"project": "tools", "change": "tools~main~I5a1e", "commit": "c0ffee"}

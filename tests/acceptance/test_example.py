@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pulseshim-gerrit"
-MERGED = ("--change", "tools~main~I5a1e", "--project", "tools", "--branch", "main", "--commit", "c0ffee")
+MERGED = ("--change", "tools~main~I5a1e", "--project", "tools", "--branch", "main", "--newrev", "c0ffee")
 
 
 @pytest.fixture(scope="module")
