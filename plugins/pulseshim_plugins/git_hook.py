@@ -1,0 +1,216 @@
+"""Putting git's hook in place beside what is there, taking out only itself, and telling how it stands.
+
+A hook that was there before is kept beside ours, untouched, as `post-receive-before-pulseshim`, and ours
+turns into it after recording. (A name that begins with `post-receive.` would not do: drivers of several
+hooks run or remove those.) Files appear by hard link and rename: a push meets the old hook or the new one.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pulseshim.errors import CommandFailed, StoreUnavailable
+from pulseshim.recorder import record
+from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse, shipped
+from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
+
+PREVIOUS = "post-receive-before-pulseshim"
+"""The name under which a hook that was there before stays beside ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookState:
+    """How the hook of a repository stands.
+
+    `version` is `current`, `outdated` (untouched, but not the one this pulseshim ships), `edited` (ours, and
+    changed by hand), `foreign` (not ours) or `absent`. The rest is empty where the hook is not ours.
+    """
+
+    place: HookPlace
+    version: Literal["current", "outdated", "edited", "foreign", "absent"]
+    executable: bool = False
+    spool: str = ""
+    drain: tuple[str, ...] = ()
+    previous: Path | None = None
+    interpreter: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Say whether git, or whoever runs hooks here, would run pulseshim's."""
+        return self.version in ("current", "outdated", "edited")
+
+
+def show(repository: Path) -> HookState:
+    """Tell where the hook of a repository runs, and what is there."""
+    return _state(find_place(repository))
+
+
+def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[str] = ()) -> HookState:
+    """Put the hook in place, or bring the one that is there up to date; give how it stands then.
+
+    Raises `CommandFailed` where that would take something of somebody else's away.
+    """
+    place = find_place(repository)
+    before = _state(place)
+    kept = place.path.with_name(PREVIOUS)
+    if before.version == "edited":
+        raise CommandFailed(f"{place.path} was edited since it was installed", _how_to_replace(before))
+    try:
+        previous = b"" if before.previous is None else os.fsencode(before.previous.name)
+        if before.version == "foreign":
+            _keep(place, kept)
+            previous = os.fsencode(PREVIOUS)
+        hook = HookFile(
+            interpreter=interpreter,
+            spool=os.fsencode(spool.absolute()),
+            drain=tuple(os.fsencode(word) for word in drain),
+            previous=previous,
+        )
+        _write(place.path, fill(shipped(), hook))
+    except OSError as error:
+        raise _failed(place, error) from error
+    return _state(place)
+
+
+def record_baseline(git_dir: Path, *, spool: Path, now: int, random: bytes) -> str:
+    """Record which refs a repository has, so that later pushes are told from what was there; give the id.
+
+    `now` (nanoseconds since 1970) must be read before: a push in between then counts as the later one.
+    Raises `StoreUnavailable` where the spool cannot be written.
+    """
+    refs = references(git_dir)
+    try:
+        place = os.fsencode(git_dir)
+        # It carries no annotations, since hooks carry a copy of it.
+        return record(os.fsencode(spool), b"git", (b"baseline",), (), refs, place, now, random)  # type: ignore[no-untyped-call, no-any-return]
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the refs that {git_dir} has now were not recorded ({error.strerror}: {spool})",
+            "install the hook again as a user who may write there",
+        ) from error
+
+
+def set_url(repository: Path, url: str) -> None:
+    """Write the public URL of a repository, `pulseshim.url`, into its configuration."""
+    write_url(find_place(repository).git_dir, url)
+
+
+def remove(repository: Path) -> HookState:
+    """Take the hook out and put back the one that was there before it; give how things stood before.
+
+    Raises `CommandFailed`, and touches nothing, where the hook is not as it was installed.
+    """
+    before = show(repository)
+    path = before.place.path
+    if before.version == "absent":
+        raise CommandFailed(
+            f"{path} is not there: pulseshim's hook is not installed", "nothing is to be done"
+        )
+    if before.version == "foreign":
+        raise CommandFailed(f"{path} is not pulseshim's hook", _what_is_left(path))
+    if before.version == "edited":
+        raise CommandFailed(f"{path} was edited since it was installed", _how_to_replace(before))
+    try:
+        if before.previous is not None and os.path.lexists(before.previous):
+            os.rename(before.previous, path)
+        else:
+            path.unlink()
+        _sync(path.parent)
+    except OSError as error:
+        raise _failed(before.place, error) from error
+    return before
+
+
+def _state(place: HookPlace) -> HookState:
+    try:
+        text = place.path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        # A link that leads nowhere is somebody's hook too, and git runs nothing.
+        return HookState(place=place, version="foreign" if place.path.is_symlink() else "absent")
+    except OSError as error:
+        raise _failed(place, error) from error
+    executable = os.access(place.path, os.X_OK)
+    if not is_ours(text):
+        return HookState(place=place, version="foreign", executable=executable)
+    hook = parse(text)
+    edited = is_edited(text)
+    return HookState(
+        place=place,
+        version="edited" if edited else "current" if fill(shipped(), hook) == text else "outdated",
+        executable=executable,
+        spool=os.fsdecode(hook.spool),
+        drain=tuple(os.fsdecode(word) for word in hook.drain),
+        previous=place.path.with_name(os.fsdecode(hook.previous)) if hook.previous else None,
+        interpreter=hook.interpreter,
+    )
+
+
+def _keep(place: HookPlace, kept: Path) -> None:
+    """Give the hook that is there a second name, under which ours finds it."""
+    if not place.chains:
+        raise CommandFailed(f"{place.path} is not pulseshim's", "rename that file, then install again")
+    if os.path.lexists(kept):
+        if os.path.samestat(os.lstat(kept), os.lstat(place.path)):
+            return  # an installation that ended half-way
+        raise CommandFailed(
+            f"{place.path} was put over pulseshim's hook, and {kept} is still there from before",
+            "keep one of the two hooks as post-receive, move the other away, then install again",
+        )
+    try:
+        os.link(place.path, kept, follow_symlinks=False)
+    except OSError:
+        # No hard links here, or not to somebody else's file: a copy is as good.
+        shutil.copy2(place.path, kept, follow_symlinks=False)
+    _sync(kept.parent)
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Write a hook, whole or not at all, for the owner of its directory."""
+    path.parent.mkdir(exist_ok=True)
+    owner = path.parent.stat()
+    file, written = tempfile.mkstemp(prefix=".pulseshim-", dir=path.parent)
+    try:
+        with open(file, "wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchmod(file, 0o755)
+            if os.geteuid() == 0:
+                os.fchown(file, owner.st_uid, owner.st_gid)
+            os.fsync(file)
+        os.rename(written, path)
+    except BaseException:
+        os.unlink(written)
+        raise
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _failed(place: HookPlace, error: OSError) -> CommandFailed:
+    where = error.filename or place.path
+    return CommandFailed(
+        f"the hook of {place.git_dir} cannot be read or written ({error.strerror}: {os.fsdecode(where)})",
+        "run this as the owner of the repository, or as root",
+    )
+
+
+def _how_to_replace(state: HookState) -> str:
+    before = f"; the hook that was there before is {state.previous}" if state.previous else ""
+    return f"move your lines into a hook of their own and delete that file, then install again{before}"
+
+
+def _what_is_left(path: Path) -> str:
+    kept = path.with_name(PREVIOUS)
+    if os.path.lexists(kept):
+        return f"somebody put it over pulseshim's; {kept} is the hook from before: keep the one you want"
+    return "there is nothing of pulseshim's to remove"

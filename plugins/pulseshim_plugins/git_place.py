@@ -1,0 +1,155 @@
+"""Where git looks for the post-receive hook of a repository, and where pulseshim's therefore belongs.
+
+    hooks            GIT_DIR/hooks/post-receive, or where core.hooksPath says
+    directory        hooks/post-receive.d/pulseshim, where post-receive runs what lies there (Gitea, Forgejo)
+    gitlab           custom_hooks/post-receive.d/pulseshim, which Gitaly runs
+    gitolite         hooks/common/post-receive: `gitolite setup` links every repository's hook to it
+    gitolite-driver  hooks/repo-specific/pulseshim, which `option hook.post-receive` names
+
+Nobody else's file moves: which of these it is, the repository says.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pulseshim.errors import CommandFailed
+from pulseshim_plugins.git_hook_file import is_ours
+
+Layout: TypeAlias = Literal["hooks", "directory", "gitlab", "gitolite", "gitolite-driver"]
+
+_KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookPlace:
+    """Where the hook of a repository belongs.
+
+    `git_dir` is the real path of the git directory (the common one of linked worktrees); `chains` says
+    whether a hook that is at `path` already must be run by ours; `serves` names the other repositories that
+    run this hook too, empty where there are none; `todo` is what a person must still do.
+    """
+
+    git_dir: Path
+    path: Path
+    layout: Layout
+    chains: bool = True
+    serves: str = ""
+    todo: str = ""
+
+
+def find_place(repository: Path) -> HookPlace:
+    """Give the place of the hook of a repository: a bare one, a work tree, a linked one, or a git directory.
+
+    Raises `CommandFailed` where there is no repository, or one that runs no hooks.
+    """
+    git_dir = _git_dir(repository)
+    hooks, serves = _hooks_directory(git_dir)
+    hook = hooks / "post-receive"
+    if (git_dir / "custom_hooks").is_dir():
+        path = git_dir / "custom_hooks" / "post-receive.d" / "pulseshim"
+        return HookPlace(git_dir=git_dir, path=path, layout="gitlab", chains=False)
+    if hook.is_symlink():
+        target = hook.resolve()
+        if target.parent.name == "common" and target.parent.parent.name == "hooks":
+            everyone = "all repositories of this gitolite"
+            return HookPlace(git_dir=git_dir, path=target, layout="gitolite", serves=everyone)
+        if target.name == "multi-hook-driver":
+            return _gitolite_driver(git_dir, target)
+    if _runs_directory(hook):
+        path = hooks / "post-receive.d" / "pulseshim"
+        return HookPlace(git_dir=git_dir, path=path, layout="directory", chains=False, serves=serves)
+    return HookPlace(git_dir=git_dir, path=hook, layout="hooks", serves=serves)
+
+
+def _gitolite_driver(git_dir: Path, driver: Path) -> HookPlace:
+    """Give the place among gitolite's repo-specific hooks: it removes what it does not know from `hooks/`."""
+    return HookPlace(
+        git_dir=git_dir,
+        path=driver.parent / "repo-specific" / "pulseshim",
+        layout="gitolite-driver",
+        chains=False,
+        serves="the repositories whose gitolite.conf names it",
+        todo="add pulseshim to `option hook.post-receive` of this repository in gitolite.conf",
+    )
+
+
+def _runs_directory(hook: Path) -> bool:
+    """Say whether a hook is one that runs what lies in `post-receive.d`."""
+    if not hook.with_name("post-receive.d").is_dir() or not os.access(hook, os.X_OK):
+        return False
+    text = hook.read_bytes()
+    return b".d" in text and not is_ours(text)
+
+
+def _git_dir(repository: Path) -> Path:
+    """Give the real path of the git directory, never that of a repository further up."""
+    where = repository.resolve()
+    if not where.is_dir():
+        raise CommandFailed(f"{repository} is no directory", "give the path of a git repository")
+    ceiling = {"GIT_CEILING_DIRECTORIES": str(where.parent)}
+    found = run_git(["-C", str(where), "rev-parse", "--git-common-dir"], extra=ceiling)
+    if found.returncode:
+        said = os.fsdecode(found.stderr).strip().removeprefix("fatal: ")
+        raise CommandFailed(f"{repository} is no git repository ({said})", "give the path of one")
+    return (where / os.fsdecode(found.stdout.removesuffix(b"\n"))).resolve()
+
+
+def _hooks_directory(git_dir: Path) -> tuple[Path, str]:
+    """Give the directory git takes hooks from, and whom else it serves."""
+    own = git_dir / "hooks"
+    found = run_git([f"--git-dir={git_dir}", "config", "--show-scope", "-z", "--type=path", "core.hooksPath"])
+    if found.returncode:
+        serves = "the other repositories that share this directory" if own.is_symlink() else ""
+        return own.resolve(), serves
+    scope, text = os.fsdecode(found.stdout).split("\0")[:2]
+    # A relative path counts from where hooks run, and that is the git directory for those of a push.
+    hooks = (git_dir / text).resolve()
+    if hooks.exists() and not hooks.is_dir():
+        raise CommandFailed(f"core.hooksPath is {text}: {git_dir} runs no hooks", "change core.hooksPath")
+    if hooks.is_relative_to(git_dir):
+        return hooks, ""
+    if scope in ("local", "worktree"):
+        return hooks, f"the other repositories whose core.hooksPath is {text}"
+    return hooks, f"all repositories that use this {scope} git configuration"
+
+
+def references(git_dir: Path) -> bytes:
+    """Give every ref of a repository, one `<object> <ref>` a line."""
+    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)")
+
+
+def write_url(git_dir: Path, url: str) -> None:
+    """Write the public URL of a repository into its configuration, whose owner stays the same."""
+    config = git_dir / "config"
+    before = config.stat()
+    read_git(git_dir, "config", "pulseshim.url", url)
+    if os.geteuid() == 0:
+        os.chown(config, before.st_uid, before.st_gid)
+
+
+def read_git(git_dir: Path, *arguments: str) -> bytes:
+    """Give what git prints about a repository; raise `CommandFailed` with what it complains about."""
+    done = run_git([f"--git-dir={git_dir}", *arguments])
+    if done.returncode:
+        said = os.fsdecode(done.stderr).strip()
+        raise CommandFailed(f"git {arguments[0]} failed for {git_dir} ({said})", "correct the repository")
+    return done.stdout
+
+
+def run_git(arguments: list[str], extra: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run git with an environment that says nothing about other repositories.
+
+    An administrator names the repository, which may belong to somebody else: none of the commands used here
+    runs anything a repository's configuration could name, so that it need not be declared safe first.
+    """
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
+    environ |= {"LC_ALL": "C"} | (extra or {})
+    command = ["git", "-c", "safe.directory=*", *arguments]
+    try:
+        nothing = subprocess.DEVNULL
+        return subprocess.run(command, env=environ, stdin=nothing, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise CommandFailed("git is not installed, or not on PATH", "install git") from error
