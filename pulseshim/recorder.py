@@ -19,8 +19,8 @@ import os
 def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: ignore[no-untyped-def]
     """Put an invocation into the spool and give its id; raise OSError where that is impossible.
 
-    `spool`, `feed`, `arguments`, `environ` (pairs), `stdin` and `cwd` are bytes; `now` is in nanoseconds since
-    1970; `random` gives 16 bytes. The file is readable for the owner of the spool, whoever writes it.
+    `spool`, `feed`, `arguments`, `environ` (pairs), `stdin` and `cwd` are bytes; `now` is in nanoseconds
+    since 1970; `random` is 16 bytes. The file is readable for the owner of the spool, whoever writes it.
     """
     digits = random.hex()
     identity = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
