@@ -10,7 +10,8 @@
     ├── BrokerError            3   the broker cannot be used
     │   ├── BrokerUnreachable  3   no connection, or it was lost: back off and connect again
     │   ├── BrokerDenied       3   wrong password, vhost or certificate: a person must correct it
-    │   └── ExchangeRefused    1   one exchange cannot be declared or published to; others can
+    │   ├── ExchangeRefused    1   one exchange cannot be declared or published to; others can
+    │   └── PublishRefused     1   the channel was closed because of one of the messages in flight
     ├── PluginError            1   a plugin cannot be loaded, or gave something that is no feed
     ├── InvalidDeclaration     1   an exchange, a feed or a message breaks a rule of AMQP or of ours
     └── CommandFailed          1   a command could not do what it was asked
@@ -78,6 +79,15 @@ class BrokerDenied(BrokerError):
 
 class ExchangeRefused(BrokerError):
     """One exchange cannot be declared or published to. The connection and the other exchanges are sound."""
+
+    exit_code = 1
+
+
+class PublishRefused(BrokerError):
+    """The broker closed the channel (403, 404, 406) because of one of the messages in flight.
+
+    Which one, it does not say: open the channel again and send them one at a time.
+    """
 
     exit_code = 1
 

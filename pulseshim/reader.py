@@ -50,7 +50,8 @@ class Reader:
         self._backoff = Backoff(_LONGEST_PAUSE, random)
         self._clock_ns = clock_ns
         self._arrived = threading.Event()
-        self._immovable: set[str] = set()
+        #: Names in the spool that are no invocations and could not be moved out of the way.
+        self.immovable: set[str] = set()
         self._stop = threading.Event()
 
     def wake(self) -> None:
@@ -80,7 +81,7 @@ class Reader:
         for name in self._store.spool.names():
             if self._stop.is_set():
                 break
-            if name not in self._immovable:
+            if name not in self.immovable:
                 self._read_file(name)
                 count += 1
         return count
@@ -156,7 +157,7 @@ class Reader:
     def _set_aside(self, name: str, reason: str) -> None:
         place = self._store.spool.set_aside(name)
         if place is None:
-            self._immovable.add(name)
+            self.immovable.add(name)
         path = str(place or self._store.spool.directory / "new" / name)
         item = self._store.parked.park_file(path, f"{reason}; it was found in the spool")
         log.error("file set aside", extra={"item": item.id, "path": path, "cause": reason})

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from random import random as system_random
@@ -42,6 +42,11 @@ class Left:
     pending: int
     parked: int
 
+    @property
+    def work(self) -> int:
+        """Give how much there is to do that needs no person."""
+        return self.spool + self.pending
+
     def __str__(self) -> str:
         return f"{self.spool} in the spool, {self.pending} to publish, {self.parked} parked"
 
@@ -68,6 +73,7 @@ class Runtime:
         self.plugins = plugins
         self.outlets = outlets(settings, plugins.feeds(settings))
         self.conditions = Conditions(store.database, milliseconds)
+        self.conditions.clear()
         self.relays = self._make_relays(publisher, random, clock)
         self.reader = Reader(
             store, self.outlets, random=random, ends=ReaderEnds(stored=self._stored, parked=plugins.item_parked)
@@ -108,7 +114,6 @@ class Runtime:
 
     def start(self, *, watching: bool = True) -> None:
         """Start the threads and return."""
-        self.conditions.clear()
         self.store.parked.release(list(self.outlets))
         for account, relay in self.relays.items():
             self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
@@ -166,12 +171,8 @@ class Runtime:
 
     def left(self) -> Left:
         """Give what is left to do."""
-        database = self.store.database
-        return Left(
-            spool=len(self.store.spool.names()),
-            pending=int(database.query("SELECT count(*) FROM pending")[0][0]),
-            parked=int(database.query("SELECT count(*) FROM parked")[0][0]),
-        )
+        left = left_of(self.store)
+        return replace(left, spool=left.spool - len(self.reader.immovable))
 
     def is_alive(self) -> bool:
         """Say whether all threads that were started still run."""
@@ -212,6 +213,15 @@ class Runtime:
         if self.plugins.observes("pulseshim_envelope_confirmed"):
             for stored in confirmed:
                 self.plugins.envelope_confirmed(stored.envelope)
+
+
+def left_of(store: Store) -> Left:
+    """Give what is left to do in a store."""
+    (pending,), (again,), (parked,) = store.database.query(
+        "SELECT count(*) FROM pending UNION ALL SELECT count(*) FROM parked WHERE awaiting = 'reader'"
+        " UNION ALL SELECT count(*) FROM parked"
+    )
+    return Left(spool=len(store.spool.names()) + again, pending=pending, parked=parked)
 
 
 def outlets(settings: Settings, feeds: Sequence[PluginFeed]) -> Mapping[str, Sequence[Outlet]]:

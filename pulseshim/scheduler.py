@@ -14,7 +14,7 @@ from pulseshim.errors import SettingsError
 class _Due:
     """One poll that is due again and again. Due while it runs, it runs once more when it has ended."""
 
-    def __init__(self, poll: Callable[[], None]) -> None:
+    def __init__(self, poll: Callable[[], object]) -> None:
         self._poll = poll
         self._lock = threading.Lock()
         self._running = False
@@ -44,7 +44,7 @@ class Scheduler:
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
         self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
 
-    def add(self, name: str, every: timedelta | str, poll: Callable[[], None], *, jitter: float = 0.0) -> None:
+    def add(self, name: str, every: timedelta | str, poll: Callable[[], object], *, jitter: float = 0.0) -> None:
         """Poll each time `every` has passed, the first time at once; or at the times of a cron expression.
 
         `poll` must not raise. `jitter` is in seconds. Raises `SettingsError` for a cron expression that is none.

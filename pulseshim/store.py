@@ -47,43 +47,53 @@ def open_store(settings: Settings, *, now: Callable[[], int] = milliseconds, rea
     """
     directory = settings.directory
     spool = Spool(directory / "spool", largest=settings.store.largest_invocation)
-    if not readonly:
-        try:
-            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"the store {directory} cannot be made ({error.strerror})",
-                "make it, owned by the account of pulseshim, or name another in store.directory",
-            ) from error
-        spool.prepare(settings.store.recorders)
     path = directory / _OUTBOX
     if readonly and not path.exists():
         raise StoreUnavailable(
             f"there is no store in {directory}", "name it in store.directory, or start pulseshim run once"
         )
-    if not path.exists():
-        # What waits in there may tell of private repositories: it is for the owner alone.
-        path.touch(mode=0o600)
+    if not readonly:
+        make_directory(directory)
+        spool.prepare(settings.store.recorders)
+        if not path.exists():
+            # What waits in there may tell of private repositories: it is for the owner alone.
+            path.touch(mode=0o600)
     database = Database(path, readonly=readonly)
     return Store(directory, spool, database, Outbox(database, now), ParkedItems(database, now))
 
 
+def make_directory(directory: Path) -> None:
+    """Make the directory of a store. Raises `StoreUnavailable`."""
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the store {directory} cannot be made ({error.strerror})",
+            "make it, owned by the account of pulseshim, or name another in store.directory",
+        ) from error
+
+
 @contextmanager
-def hold(directory: Path, command: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a store for one runtime. Raises `StoreHeld`, naming the holder, where another has it."""
-    with _lock_file(directory, _LOCK) as file:
+def held_store(settings: Settings, command: str) -> Iterator[Store]:
+    """Give the store, held for one runtime. Raises `StoreHeld`, naming the holder, where another has it."""
+    make_directory(settings.directory)
+    with _lock_file(settings.directory, _LOCK) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreHeld(
-                f"{file.read().strip() or 'another pulseshim'} works on the store {directory}",
+                f"{file.read().strip() or 'another pulseshim'} works on the store {settings.directory}",
                 "stop it first, or wait until it has ended",
             ) from None
         file.truncate(0)
         file.write(f"pulseshim {command} (process {os.getpid()})")
         file.flush()
-        yield
-        file.truncate(0)
+        store = open_store(settings)
+        try:
+            yield store
+        finally:
+            store.close()
+            file.truncate(0)
 
 
 def holder(directory: Path) -> str:
@@ -104,6 +114,7 @@ def next_in_line(directory: Path) -> Iterator[bool]:
 
     Who waits will see everything that was recorded before it began to work, so a second need not.
     """
+    make_directory(directory)
     with _lock_file(directory, "lock.next") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

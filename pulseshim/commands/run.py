@@ -1,0 +1,53 @@
+"""`pulseshim run`: the service."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import click
+
+from pulseshim.commands.session import Session
+from pulseshim.metrics import serve
+from pulseshim.store import held_store
+
+log = logging.getLogger(__name__)
+
+_LOOK = 1.0
+
+
+@click.command("run")
+@click.pass_obj
+def command(session: Session) -> int:
+    """Be the service: read the spool, poll, listen and publish, until SIGTERM or SIGINT.
+
+    It then finishes what is in flight and says what is left; nothing of that is lost. Ends within 10 seconds.
+    """
+    session.log()
+    with ExitStack() as stack:
+        store = stack.enter_context(held_store(session.settings, "run"))
+        runtime = session.runtime(store)
+        stack.enter_context(serve(session.settings.metrics, runtime))
+        stop = stack.enter_context(stop_signals())
+        runtime.start()
+        died = False
+        while not stop.wait(_LOOK) and not died:
+            died = not runtime.is_alive()
+        left = runtime.stop()
+        click.echo(f"stopped; left for the next start: {left}", err=True)
+        if died:
+            log.critical("a thread of the runtime died, the service ends so that it can be started anew")
+        return 1 if died else 0
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
