@@ -12,6 +12,10 @@ from pulseshim.message import Message
 from pulseshim.state import FeedState
 
 _ENVELOPE = "message_id, exchange, routing_key, sequence, type, version, sent, body"
+_REPLAYABLE = (
+    "FROM confirmed JOIN envelopes USING (position) JOIN exchanges USING (exchange)"
+    " WHERE position NOT IN (SELECT position FROM pending)"
+)
 _PRUNED_AT_ONCE = 1000
 
 
@@ -162,15 +166,16 @@ class Outbox:
     def replay(self, condition: str, parameters: Sequence[str | int]) -> int:
         """Queue confirmed envelopes once more, in their old order, with their old ids; say how many.
 
-        `condition` is SQL over the columns of `envelopes` and `confirmed_at`.
+        `condition` is SQL over the columns of `envelopes`.
         """
         with self._database.step() as connection:
             return connection.execute(
-                "INSERT OR IGNORE INTO pending SELECT account, position"
-                " FROM confirmed JOIN envelopes USING (position) JOIN exchanges USING (exchange)"
-                f" WHERE ({condition}) AND position NOT IN (SELECT position FROM pending) ORDER BY position",
-                parameters,
+                f"INSERT OR IGNORE INTO pending SELECT account, position {_REPLAYABLE} AND ({condition})", parameters
             ).rowcount
+
+    def replayable(self, condition: str, parameters: Sequence[str | int]) -> int:
+        """Give how many envelopes `replay` would queue."""
+        return int(self._database.query(f"SELECT count(*) {_REPLAYABLE} AND ({condition})", parameters)[0][0])
 
     def prune(self, before: int) -> int:
         """Forget envelopes confirmed before a time, and the invocations read before it; say how many envelopes."""

@@ -102,8 +102,8 @@ class ParkedItems:
                 connection.execute("UPDATE parked SET awaiting = 'reader' WHERE id = ?", (item.id,))
                 return
             connection.execute(
-                "INSERT OR IGNORE INTO pending SELECT account, position FROM parked"
-                " WHERE id = ? AND position IS NOT NULL",
+                "INSERT OR IGNORE INTO pending SELECT coalesce(exchanges.account, parked.account), position"
+                " FROM parked JOIN envelopes USING (position) LEFT JOIN exchanges USING (exchange) WHERE id = ?",
                 (item.id,),
             )
             connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))

@@ -58,10 +58,10 @@ class _Options:
 
 
 def main(argv: list[str]) -> int:
-    """Record what the command line says, beginning with the word `emit`; give the exit code."""
+    """Record what the words after `emit` say; give the exit code."""
     options = _Options()
     try:
-        _parse(argv[1:], options)
+        _parse(argv, options)
         if options.help:
             _write(1, HELP)
             return 0

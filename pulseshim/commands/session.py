@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pulseshim import logs, settings
 from pulseshim.account import resolve
-from pulseshim.errors import CommandFailed
+from pulseshim.errors import CommandFailed, SettingsError
 from pulseshim.plugin_manager import PluginManager, installed
 from pulseshim.publisher import Publisher
 from pulseshim.runtime import Runtime
@@ -46,7 +46,7 @@ class Session:
         missing = sorted(self.settings.plugins.keys() - entries.keys())
         if missing:
             have = ", ".join(entries) or "none"
-            raise settings.SettingsError(
+            raise SettingsError(
                 f"{self.settings.origin or 'settings'}: plugins.{missing[0]} names no installed plugin",
                 f"install the package that has it, or remove the table (installed: {have})",
             )

@@ -1,0 +1,121 @@
+"""`pulseshim parked`: what needs a person."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pulseshim.commands.session import Session, fail
+from pulseshim.envelope import rfc3339
+from pulseshim.message import readable
+from pulseshim.parked import Parked
+from pulseshim.store import Store, open_store
+
+_ids = click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+_all = click.option("--all", "everything", is_flag=True, help="All items.")
+
+
+@click.group("parked")
+def command() -> None:
+    """Show, retry or discard what cannot go on without a person.
+
+    Loads no plugin. It may be used while pulseshim run works on the store.
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+def list_items(session: Session, *, as_json: bool) -> int:
+    """List parked items, oldest first."""
+    store = open_store(session.settings, readonly=True)
+    items = store.parked.items()
+    if as_json:
+        for item in items:
+            click.echo(json.dumps(as_object(item)))
+        return 0
+    if not items:
+        click.echo("nothing is parked")
+        return 0
+    table = Table("id", "kind", "feed", "parked", "cause", box=None, pad_edge=False)
+    for item in items:
+        cause = item.cause if item.awaiting == "person" else f"{item.cause} [waits for its {item.awaiting}]"
+        table.add_row(str(item.id), item.kind, item.feed, rfc3339(item.parked_at), _printable(cause))
+    Console(highlight=False, markup=False).print(table)
+    return 0
+
+
+@command.command("show")
+@_ids
+@click.pass_obj
+def show(session: Session, ids: tuple[int, ...]) -> int:
+    """Show items whole: cause, traceback, and what they hold."""
+    store = open_store(session.settings, readonly=True)
+    for item in chosen(store, ids, everything=not ids):
+        for name, value in as_object(item).items():
+            if name != "traceback":
+                click.echo(f"{name}: {_printable(str(value))}")
+        if item.traceback:
+            click.echo(_printable(item.traceback, lines=True))
+        content = store.parked.content(item).replace(b"\0", b"\n")
+        click.echo(_printable(content.decode("utf-8", "backslashreplace"), lines=True))
+    return 0
+
+
+@command.command("retry")
+@_ids
+@_all
+@click.pass_obj
+def retry(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
+    """Let items go on: an envelope is published again, an invocation read again, a file put back into the spool.
+
+    The running service does that; without one, the next pulseshim drain or run.
+    """
+    store = open_store(session.settings)
+    items = chosen(store, ids, everything=everything)
+    for item in items:
+        if item.kind == "file":
+            store.spool.bring_back(Path(item.subject))
+        store.parked.retry(item)
+        click.echo(f"{item.id}: {item.kind} goes on")
+    return 0
+
+
+@command.command("discard")
+@_ids
+@_all
+@click.pass_obj
+def discard(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
+    """Forget items for good. What they announced is lost; a discarded file stays in the spool's aside/."""
+    store = open_store(session.settings)
+    for item in chosen(store, ids, everything=everything):
+        store.parked.discard(item)
+        click.echo(f"{item.id}: {item.kind} discarded")
+    return 0
+
+
+def chosen(store: Store, ids: Sequence[int], *, everything: bool) -> list[Parked]:
+    """Give the items that are meant. Raises `CommandFailed` where there is no such item."""
+    if not ids and not everything:
+        fail("no item is named", "give their numbers (pulseshim parked list shows them), or --all")
+    items = store.parked.items(ids)
+    missing = set(ids) - {item.id for item in items}
+    if missing:
+        fail(f"nothing is parked as {min(missing)}", "pulseshim parked list shows what is")
+    return items
+
+
+def as_object(item: Parked) -> dict[str, Any]:
+    """Give an item as a JSON object."""
+    return {**asdict(item), "subject": readable(item.subject), "parked_at": rfc3339(item.parked_at)}
+
+
+def _printable(text: str, *, lines: bool = False) -> str:
+    """Give a text without what a terminal would act on: it may come from a stranger."""
+    keep = "\n" if lines else ""
+    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in readable(text))
