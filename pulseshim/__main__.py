@@ -1,0 +1,5 @@
+"""`python -m pulseshim`."""
+
+from pulseshim.commands import main
+
+main()
