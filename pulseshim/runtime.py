@@ -91,7 +91,8 @@ class Runtime:
         self, publisher: PublisherFactory, random: Callable[[], float], clock: Callable[[], float]
     ) -> dict[str, Relay]:
         """Make a relay for each account that publishes, or for which something waits."""
-        exchanges = {out.feed.exchange.name: out.account for outs in self.outlets.values() for out in outs}
+        outs = [out for group in self.outlets.values() for out in group]
+        exchanges = {out.feed.exchange.name: out.account for out in outs}
         self.store.outbox.readdress(exchanges, self.settings.broker.accounts)
         accounts = {*exchanges.values(), *self.store.outbox.waiting()} or {""}
         return {
@@ -231,3 +232,8 @@ def outlets(settings: Settings, feeds: Sequence[PluginFeed]) -> Mapping[str, Seq
         outlet = Outlet(given.feed, settings.account(given.plugin))
         found.setdefault(given.feed.name, []).append(outlet)
     return found
+
+
+def exchange_accounts(settings: Settings, feeds: Sequence[PluginFeed]) -> dict[str, str]:
+    """Give the account of each exchange. Raises `SettingsError` for an account that is not configured."""
+    return {given.feed.exchange.name: settings.account(given.plugin) for given in feeds}

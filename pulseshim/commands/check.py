@@ -1,0 +1,127 @@
+"""`pulseshim check`: looks for everything that is wrong, each problem with its remedy."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from pulseshim.account import resolve
+from pulseshim.broker import connect
+from pulseshim.commands.session import Session
+from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
+from pulseshim.plugin_manager import PluginManager
+from pulseshim.problem import Problem
+from pulseshim.runtime import exchange_accounts
+from pulseshim.settings import Settings
+from pulseshim.store import holder, milliseconds, open_store
+
+_CLOCK_MILLISECONDS = 60_000
+
+
+@click.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array of problems.")
+@click.pass_obj
+def command(session: Session, *, as_json: bool) -> int:
+    """Look at settings, plugins, store, broker, exchanges, permissions, hooks and clock.
+
+    Every problem is shown with its remedy. Nothing is changed but that exchanges are declared. Exits 1 where an
+    error was found (2 where it is a setting, 3 where the broker is not reached); warnings alone exit 0.
+    """
+    settings = session.settings
+    plugins = session.plugins()
+    found = list(problems(settings, plugins))
+    if as_json:
+        click.echo(json.dumps([asdict(problem) for problem in found]))
+    else:
+        for problem in found:
+            click.echo(f"{problem.severity}: {problem.subject}: {problem.text}\n  {problem.remedy}")
+        errors = sum(problem.severity == "error" for problem in found)
+        click.echo(f"{errors} errors, {len(found) - errors} warnings" if found else "nothing is wrong")
+    codes = {"settings": 2, "broker": 3}
+    return min((codes.get(p.subject, 1) for p in found if p.severity == "error"), default=0)
+
+
+def problems(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
+    """Give everything that is found to be wrong."""
+    if not settings.origin and not settings.plugins:
+        remedy = "write /etc/pulseshim/pulseshim.toml, see docs/reference/settings.md"
+        yield Problem("settings", "there is no settings file and no plugin is on", remedy, "warning")
+    feeds: Mapping[str, str] = {}
+    try:
+        feeds = exchange_accounts(settings, plugins.feeds(settings))
+    except SettingsError as error:
+        yield Problem("settings", error.problem, error.remedy)
+    yield from _store(settings)
+    yield from _broker(settings, feeds)
+    yield from plugins.problems(settings)
+    for plugin in plugins.plugins:
+        if plugin.failure:
+            yield Problem(str(plugin), plugin.failure, "install what it needs, or report this to its author")
+
+
+def _store(settings: Settings) -> Iterator[Problem]:
+    try:
+        store = open_store(settings, readonly=True)
+    except PulseshimError as error:
+        missing = not (settings.directory / "outbox.sqlite3").exists()
+        yield Problem("store", error.problem, error.remedy, "warning" if missing else "error")
+        return
+    try:
+        yield from _directories(settings.directory)
+        parked = len(store.parked.items())
+        if parked:
+            yield Problem("store", f"{parked} items are parked", "pulseshim parked list", "warning")
+        ((latest,),) = store.database.query("SELECT coalesce(max(sent), 0) FROM envelopes")
+        if latest > milliseconds() + _CLOCK_MILLISECONDS:
+            text = "the last message was sealed later than it is now: the clock was set back"
+            yield Problem("clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning")
+        waiting = store.spool.backlog().count
+        if waiting and not holder(settings.directory):
+            text = f"{waiting} invocations wait in the spool and nothing works on the store"
+            yield Problem("store", text, "start pulseshim run, or drain from cron", "warning")
+    except PulseshimError as error:
+        yield Problem("store", error.problem, error.remedy)
+    finally:
+        store.close()
+
+
+def _directories(directory: Path) -> Iterator[Problem]:
+    for path in (directory, directory / "outbox.sqlite3", directory / "spool" / "new", directory / "spool" / "tmp"):
+        if not path.exists():
+            yield Problem("store", f"{path} is missing", "pulseshim run or drain makes it")
+        elif path.stat().st_uid != os.geteuid():
+            text = f"{path} belongs to another user than the one who asks"
+            yield Problem("store", text, "run check as the account of pulseshim", "warning")
+
+
+def _broker(settings: Settings, owned: Mapping[str, str]) -> Iterator[Problem]:
+    for name in sorted({"", *settings.broker.accounts} if not owned else set(owned.values())):
+        try:
+            account = resolve(settings.broker, name, os.environ)
+            if account.in_memory:
+                text = "broker.url is memory://: no message leaves the process"
+                yield Problem("broker", text, "set broker.url to your RabbitMQ, amqps://…", "warning")
+            connection = connect(account)
+        except SettingsError as error:
+            yield Problem("settings", error.problem, error.remedy)
+            continue
+        except PulseshimError as error:
+            yield Problem("broker", error.problem, error.remedy)
+            continue
+        try:
+            for exchange in sorted(exchange for exchange, account_name in owned.items() if account_name == name):
+                yield from _tried(exchange, connection.declare)
+        finally:
+            connection.close()
+
+
+def _tried(exchange: str, action: Callable[[str], None]) -> Iterator[Problem]:
+    try:
+        action(exchange)
+    except ExchangeRefused as error:
+        yield Problem(exchange, error.problem, error.remedy)
+    except PulseshimError as error:
+        yield Problem("broker", error.problem, error.remedy)

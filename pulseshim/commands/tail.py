@@ -1,0 +1,60 @@
+"""`pulseshim tail`: messages as they come."""
+
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from pulseshim.account import resolve
+from pulseshim.commands.run import stop_signals
+from pulseshim.commands.session import Session
+from pulseshim.consumer import Consumer, Delivery
+
+_LOOK = 0.5
+_SHOWN = 200
+
+
+@click.command("tail")
+@click.argument("exchange")
+@click.argument("binding_key", default="#")
+@click.option("--account", default="", help="Consume as this account of [broker.accounts] instead of [broker].")
+@click.option("--count", type=int, metavar="N", help="End after N messages.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on a terminal too.")
+@click.pass_obj
+def command(
+    session: Session, exchange: str, binding_key: str, account: str, count: int | None, *, as_json: bool
+) -> int:
+    """Print messages of EXCHANGE as they come: one JSON object a line, or a readable line on a terminal.
+
+    BINDING_KEY is the topic pattern ("#": all). What was published before is not shown; the queue is this
+    command's own and goes with it.
+    """
+    with stop_signals() as stop, Consumer(resolve(session.settings.broker, account, os.environ), exchange, binding_key) as consumer:
+        click.echo(f"waiting for messages of {exchange} ({binding_key})", err=True)
+        seen = 0
+        while not stop.is_set() and seen != count:
+            delivery = consumer.receive(_LOOK)
+            if delivery is not None:
+                seen += 1
+                _print(delivery, as_json=as_json or not sys.stdout.isatty())
+    return 0
+
+
+def _print(delivery: Delivery, *, as_json: bool) -> None:
+    try:
+        body: Any = msgspec.json.decode(delivery.body)
+    except msgspec.DecodeError:
+        body = delivery.body.decode("utf-8", "backslashreplace")
+    if as_json:
+        line = {"exchange": delivery.exchange, "routing_key": delivery.routing_key, "body": body}
+        click.echo(msgspec.json.encode(line).decode())
+        return
+    meta = body.get("_meta", {}) if isinstance(body, dict) else {}
+    payload = body.get("payload", body) if isinstance(body, dict) else body
+    text = msgspec.json.encode(payload).decode()
+    text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    words = [meta.get("sent", ""), delivery.routing_key, meta.get("type", ""), text]
+    Console(highlight=False, markup=False, soft_wrap=True).print("  ".join(filter(None, words)))
