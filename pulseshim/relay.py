@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,9 +32,12 @@ _FINISH = 5.0
 class Publishing(Protocol):
     """What the relay asks of a publisher (`pulseshim.publisher.Publisher` and its twin in `testing`)."""
 
-    blocked: str | None
-    connected: bool
-    address: str
+    @property
+    def blocked(self) -> str | None: ...
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def address(self) -> str: ...
 
     def open(self) -> None: ...
     def publish(self, tag: int, envelope: Envelope) -> None: ...
@@ -194,8 +198,8 @@ class Relay:
 
     def _dispute(self, error: PublishRefused) -> float:
         """Find the envelope the broker closed the channel for; park it once it is alone to blame."""
+        self._salvage()
         in_question = list(self._in_flight.values())
-        self._flush_quietly()
         self._forget()
         if len(in_question) == 1 and in_question[0].position <= self._careful_until:
             self._park(in_question[0], str(error))
@@ -206,7 +210,7 @@ class Relay:
         return self._backoff.next()
 
     def _lost(self, error: BrokerError) -> float:
-        self._flush_quietly()
+        self._salvage()
         lost = len(self._in_flight)
         self._forget()
         condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
@@ -215,9 +219,12 @@ class Relay:
         self._tell(condition, str(error))
         return self._backoff.next()
 
-    def _flush_quietly(self) -> None:
+    def _salvage(self) -> None:
         """Write what was confirmed before the trouble; what cannot be written is published once more."""
         try:
+            with suppress(BrokerError):
+                # The publisher still knows what it was told before the connection or the channel went.
+                self._take(self._publisher.settle(0))
             if self._settled:
                 self._flush()
         except StoreError as error:

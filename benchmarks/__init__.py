@@ -1,0 +1,1 @@
+"""The performance targets, each measured side by side with a peer."""
