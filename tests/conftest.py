@@ -51,9 +51,7 @@ management.tcp.port = {management_port}
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the user's settings, git configuration and state out of every test."""
     for name in list(os.environ):
         if name.startswith(("PULSESHIM_", "GIT_")) and not name.startswith("PULSESHIM_TEST_"):
@@ -73,7 +71,7 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RabbitMQ"]:
 
 @pytest.fixture(scope="module")
 def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RabbitMQ"]:
-    """Give a RabbitMQ node of the module's own, to be stopped, killed and alarmed; `start()` it again after."""
+    """Give a RabbitMQ node of the module's own, to be stopped and alarmed; `start()` it again after."""
     with _running_node(tmp_path_factory.mktemp("own-rabbitmq")) as node:
         yield node
 
@@ -133,9 +131,7 @@ class RabbitMQ:
         self._environment = self._prepare()
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def url(
-        self, vhost: str = "/", *, user: str = "", password: str = "", tls: bool = False
-    ) -> str:
+    def url(self, vhost: str = "/", *, user: str = "", password: str = "", tls: bool = False) -> str:
         """Give the AMQP URL of a virtual host, with user and password in it if they are given."""
         login = f"{user}:{password}@" if user else ""
         scheme, port = ("amqps", self.tls_port) if tls else ("amqp", self.port)
@@ -303,7 +299,7 @@ class RabbitMQ:
 
 
 def _server_directory() -> Path:
-    """Give the directory of rabbitmq-server and rabbitmqctl; Debian's commands in /usr/sbin are for root only."""
+    """Give the directory of rabbitmq-server and rabbitmqctl. Debian's in /usr/sbin are for root only."""
     named = os.environ.get("PULSESHIM_TEST_RABBITMQ_SERVER")
     usual = ["/usr/lib/rabbitmq/bin/rabbitmq-server", shutil.which("rabbitmq-server")]
     for server in [named] if named else usual:
@@ -342,6 +338,7 @@ class VirtualHost:
         messages: list[amqp.Message] = []
         with self.node.connect(self.name) as connection:
             channel = connection.channel()
+            channel.auto_decode = False
             while message := channel.basic_get(queue, no_ack=True):
                 messages.append(message)
         return messages

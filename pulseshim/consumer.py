@@ -1,0 +1,90 @@
+"""A consumer: sees what is published on an exchange, for `tail`, the demo and tests."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pulseshim import broker
+from pulseshim.account import Account
+from pulseshim.errors import BrokerUnreachable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message as it came; `properties` are those of AMQP (`message_id`, `type`, `timestamp` and others)."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: Mapping[str, object]
+
+
+class Consumer:
+    """A queue of its own, bound to an exchange from `open` to `close`: it sees what is published meanwhile.
+
+    A message is acknowledged when the next one is asked for. Not thread-safe. A context manager.
+    """
+
+    def __init__(self, account: Account, exchange: str, binding_key: str = "#") -> None:
+        self._account = account
+        self._exchange = exchange
+        self._binding_key = binding_key
+        self._connection: broker.Connection | None = None
+        self._received: deque[tuple[int, Delivery]] = deque()
+        self._handed_out: int | None = None
+
+    def open(self) -> Self:
+        """Connect and bind the queue.
+
+        Raises `ExchangeRefused` when the exchange does not exist (in memory, it is declared) or may not be
+        read, `BrokerUnreachable` or `BrokerDenied`.
+        """
+        self.close()
+        self._connection = broker.connect(self._account)
+        try:
+            self._connection.consume(self._exchange, self._binding_key, self._on_message)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def receive(self, timeout: float) -> Delivery | None:
+        """Give the next message, or None when none comes within `timeout` seconds.
+
+        Heartbeats are kept here: call it a few times within `Account.heartbeat`. Raises `BrokerUnreachable`.
+        """
+        if self._connection is None:
+            raise BrokerUnreachable("there is no connection to the broker", "open it first")
+        if self._handed_out is not None:
+            self._connection.ack(self._handed_out)
+            self._handed_out = None
+        if not self._received:
+            self._connection.read(timeout)
+        if not self._received:
+            return None
+        self._handed_out, delivery = self._received.popleft()
+        return delivery
+
+    def close(self) -> None:
+        """Remove the queue and close, in two seconds at most."""
+        connection, self._connection = self._connection, None
+        self._received.clear()
+        self._handed_out = None
+        if connection is not None:
+            connection.close()
+
+    def _on_message(
+        self, tag: int, exchange: str, routing_key: str, body: bytes, properties: Mapping[str, object]
+    ) -> None:
+        delivery = Delivery(exchange=exchange, routing_key=routing_key, body=body, properties=properties)
+        self._received.append((tag, delivery))
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,139 @@
+"""Why the broker is of no use now: an error of a library as one of ours, in a sentence with its remedy.
+
+Errors of AMQP are known by their reply code and reply text. https://www.rabbitmq.com/amqp-0-9-1-reference
+"""
+
+import socket
+import ssl
+import struct
+
+from pulseshim.account import Account, Endpoint
+from pulseshim.errors import (
+    BrokerDenied,
+    BrokerError,
+    BrokerUnreachable,
+    ExchangeRefused,
+    PublishRefused,
+)
+
+_ACCESS_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _UNEXPECTED_FRAME = 403, 404, 530, 505
+_EXPIRED, _NOT_YET, _SELF_SIGNED, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 18, 62, 64
+"""Results of verification, as in OpenSSL's x509_vfy.h."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST")
+
+
+def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerError:
+    """Give the error for a connection that could not be opened."""
+    code = getattr(error, "reply_code", 0)
+    text = reason(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _of_certificate(error, account, at)
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return _of_tls(error, account, at)
+    if code == _ACCESS_REFUSED or "auth mechanism" in text:
+        who = f"the user {account.user}" if account.user else "the client certificate"
+        return BrokerDenied(
+            f"the broker at {at} refuses {who}",
+            f"correct {account.table}.user and its password, or the user at the broker",
+        )
+    if code == _NOT_ALLOWED and "limit" not in text:
+        who = account.user or "us"
+        return BrokerDenied(
+            f"the broker at {at} does not let {who} into the virtual host {at.vhost} ({text})",
+            "correct the path of broker.url, or create the virtual host and set the user's permissions there",
+        )
+    if code == _UNEXPECTED_FRAME or isinstance(error, (struct.error, KeyError, TypeError, ValueError)):
+        return BrokerUnreachable(f"what answers at {at} does not speak AMQP 0-9-1", "correct broker.url")
+    return BrokerUnreachable(
+        f"the broker at {at} is not reached ({text})", "start it, or correct broker.url or the network"
+    )
+
+
+def of_lost(error: Exception, address: str) -> BrokerUnreachable:
+    """Give the error for a connection that was open."""
+    return BrokerUnreachable(
+        f"the connection to the broker at {address} was lost ({reason(error)})", "it has to be opened again"
+    )
+
+
+def of_exchange(error: Exception, exchange: str, user: str) -> ExchangeRefused:
+    """Give the error for an exchange that cannot be declared, or that is not there."""
+    code = getattr(error, "reply_code", 0)
+    if code == _NOT_FOUND:
+        return ExchangeRefused(
+            f"the exchange {exchange} does not exist, and {user} may not create it",
+            f"declare it as a user who may (pulseshim declare), or permit {user} to configure it",
+        )
+    if code == _ACCESS_REFUSED:
+        return ExchangeRefused(
+            f"{user} may not use the exchange {exchange}", f"permit {user} to configure or write it"
+        )
+    return ExchangeRefused(
+        f"the exchange {exchange} cannot be declared ({reason(error)})",
+        "a durable topic exchange is needed: delete the one that is there, or name another",
+    )
+
+
+def of_missing(exchange: str) -> ExchangeRefused:
+    """Give the error for an exchange that a consumer asks for, and that is not there."""
+    return ExchangeRefused(f"the exchange {exchange} does not exist", "pulseshim declare")
+
+
+def of_reading(error: Exception, exchange: str, user: str) -> ExchangeRefused:
+    """Give the error for an exchange that a consumer may not bind its queue to."""
+    return ExchangeRefused(
+        f"{user} may not read the exchange {exchange} ({reason(error)})",
+        f"permit {user} to read it, and to configure, write and read amq.gen-* (queues of its own)",
+    )
+
+
+def of_message(error: Exception) -> PublishRefused:
+    """Give the error for a channel that was closed because of a message."""
+    remedies: dict[int, str] = {
+        _ACCESS_REFUSED: "permit the user to write to the exchange",
+        _NOT_FOUND: "the exchange is declared again when the channel is opened again",
+    }
+    code = getattr(error, "reply_code", 0)
+    return PublishRefused(
+        f"the broker refuses a message ({reason(error)})",
+        remedies.get(code, "see whether the broker's limits fit the message"),
+    )
+
+
+def reason(error: Exception) -> str:
+    """Give the cause of an error in few words."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return f"its name is not known: {error.strerror}"
+    text = getattr(error, "reply_text", None) or getattr(error, "strerror", None) or str(error)
+    return str(text) or type(error).__name__
+
+
+def _of_certificate(error: ssl.SSLCertVerificationError, account: Account, at: Endpoint) -> BrokerDenied:
+    authorities = account.ca_file or "the system's authorities"
+    sentences: dict[int, tuple[str, str]] = {
+        _EXPIRED: ("has expired", "renew it at the broker"),
+        _NOT_YET: ("is not valid yet", "set the clock, here or where it was made"),
+        _SELF_SIGNED: ("is signed by itself alone", "name it in broker.ca_file if it is the right one"),
+        _OTHER_HOST: ("is for another host", "write the host in broker.url as the certificate has it"),
+    }
+    sentences[_OTHER_ADDRESS] = sentences[_OTHER_HOST]
+    unknown = (f"is not signed by any of {authorities}", "name its authority in broker.ca_file")
+    what, remedy = sentences.get(error.verify_code, unknown)
+    return BrokerDenied(f"the certificate of the broker at {at} {what} ({error.verify_message})", remedy)
+
+
+def _of_tls(error: ssl.SSLError, account: Account, at: Endpoint) -> BrokerDenied:
+    told = error.reason or str(error)
+    if any(word in told for word in _NO_TLS):
+        return BrokerDenied(f"what answers at {at} does not speak TLS", "correct the port in broker.url")
+    if "ALERT" in told:
+        ours = account.client_certificate or "(none)"
+        return BrokerDenied(
+            f"the broker at {at} refuses our certificate {ours} ({told.lower().replace('_', ' ')})",
+            f"set {account.table}.client_certificate and client_key to one that it trusts",
+        )
+    return BrokerDenied(f"TLS with the broker at {at} fails ({told.lower()})", "compare both sides' TLS")
