@@ -17,13 +17,16 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 class Database:
     """One connection to the outbox's file, shared by the threads of a process.
 
-    It is in WAL mode and fully synchronous: what a step has written survives the machine losing power.
+    It is in WAL mode and fully synchronous: what a step has written survives the machine losing power. A file
+    that is not there yet reads as an empty one.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._migrations = migrations
+        self._missing = readonly and not path.exists()
+        readonly = readonly and not self._missing
         with self._translated():
             self._connection = self._connect(readonly=readonly)
             try:
@@ -35,7 +38,7 @@ class Database:
     def _connect(self, *, readonly: bool) -> sqlite3.Connection:
         mode = "ro" if readonly else "rwc"
         return sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
+            "file::memory:" if self._missing else f"{self.path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,

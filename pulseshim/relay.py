@@ -27,6 +27,7 @@ _TICK = 1.0
 _PATIENCE = 0.05
 _LONGEST_PAUSE = 30.0
 _FINISH = 5.0
+_LOGGED_IDS = 10
 
 
 class Publishing(Protocol):
@@ -186,6 +187,7 @@ class Relay:
         self.counts.confirmed += len(batch)
         if not self._nacked:
             self._backoff.reset()
+        log.info("messages confirmed", extra={"account": self.account, "count": len(batch), "messages": _ids(batch)})
         self._ends.confirmed(batch)
 
     def _after_settling(self, *, idle: bool) -> float:
@@ -264,3 +266,8 @@ class Relay:
             log.warning("relay stopped with messages in flight", extra={"error": str(error)})
         self._publisher.close()
         self._tell("stopped", "")
+
+
+def _ids(batch: Sequence[Stored]) -> list[str]:
+    """Give the ids of a batch for the log: the first few."""
+    return [stored.envelope.message_id for stored in batch[:_LOGGED_IDS]]

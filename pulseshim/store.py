@@ -48,7 +48,7 @@ def open_store(settings: Settings, *, now: Callable[[], int] = milliseconds, rea
     directory = settings.directory
     spool = Spool(directory / "spool", largest=settings.store.largest_invocation)
     path = directory / _OUTBOX
-    if readonly and not path.exists():
+    if readonly and not spool.directory.exists():
         raise StoreUnavailable(
             f"there is no store in {directory}", "name it in store.directory, or start pulseshim run once"
         )
