@@ -1,1 +1,32 @@
-"""The git plugin."""
+"""The git plugin: pushes that the post-receive hook recorded, announced on `exchange/gitpushes/v1`."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from pulseshim import Exchange, Feed, HookSource, Settings, hookimpl
+from pulseshim_plugins.git_options import GitOptions, check_options
+from pulseshim_shims.git import GitPushMessage, push_messages
+
+
+@hookimpl
+def pulseshim_feeds(settings: Settings) -> Iterable[Feed[Any]]:
+    """Give the feed of git pushes."""
+    # GitPython costs 60 ms and runs git once: only those who read pushes pay for it.
+    from pulseshim_plugins.git_push import read_push  # noqa: PLC0415
+
+    options = settings.options("git", GitOptions)
+    check_options(options, settings.origin)
+    exchange = Exchange(
+        options.exchange,
+        "Pushes to git repositories",
+        "One message a push; the routing key is the path of the repository in its public URL.",
+        (GitPushMessage,),
+    )
+    shim = partial(
+        push_messages,
+        max_bytes=options.max_bytes,
+        push_json_url=options.push_json_url,
+        push_full_json_url=options.push_full_json_url,
+    )
+    return [Feed("git", HookSource(partial(read_push, options=options)), shim, exchange)]

@@ -1,0 +1,222 @@
+"""Commits as a stream of `git log -z --raw`, and which of them a push brought or discarded."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO
+
+from msgspec.structs import replace
+
+from pulseshim import readable
+from pulseshim_plugins.git_repository import Repository, chunks
+from pulseshim_shims.git_payload import Commit, FileChange, FileStatus, file_change, original, person
+
+_LOG = (
+    "log",
+    "--stdin",
+    "--no-walk=unsorted",
+    "-z",
+    "--raw",
+    "-c",
+    "-M",
+    "-l1000",
+    "--combined-all-paths",
+    "--format=%H%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B",
+    "--encoding=UTF-8",
+    "--no-abbrev",
+    "--no-color",
+    "--no-decorate",
+    "--no-ext-diff",
+    "--no-mailmap",
+    "--no-notes",
+    "--no-relative",
+    "--no-show-signature",
+    "--no-textconv",
+    "--ignore-submodules=none",
+    "-O/dev/null",
+)
+_STATUS: dict[str, FileStatus] = {
+    "A": "added",
+    "C": "copied",
+    "D": "removed",
+    "R": "renamed",
+    "T": "type-changed",
+}
+# What the JSON of a commit and of a file takes at least, beside the texts in it.
+_COMMIT_BYTES = 200
+_FILE_BYTES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """The commits that a push brought, by the index of the update they belong to.
+
+    `newest` holds the ids of at most as many as could be wanted, newest first; `counts` all of them.
+    `descending` are the updates whose new value was seen to descend from the old one.
+    """
+
+    newest: Mapping[int, list[str]]
+    counts: Mapping[int, int]
+    descending: frozenset[int]
+
+
+def brought(
+    repository: Repository,
+    tips: Mapping[int, str],
+    olds: Mapping[int, str],
+    excluded: Iterable[str],
+    most: int,
+) -> Brought:
+    """Give the commits that `tips` reach and none of `excluded` does, each with the first tip to reach it.
+
+    Children come before parents, so that one pass tells the first tip of each. `most` bounds the ids that are
+    kept for an update.
+    """
+    owners: dict[bytes, int] = {}
+    for index, tip in sorted(tips.items(), reverse=True):
+        owners[tip.encode()] = index
+    old_values = {index: old.encode() for index, old in olds.items()}
+    newest: dict[int, list[str]] = {}
+    counts: Counter[int] = Counter()
+    descending = {index for index, tip in tips.items() if olds.get(index) == tip}
+    arguments = ("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin")
+    given = chain(tips.values(), (f"^{value}" for value in excluded))
+    for line in repository.lines(arguments, given):
+        commit, *parents = line.split()
+        owner = owners.pop(commit)
+        counts[owner] += 1
+        if counts[owner] <= most:
+            newest.setdefault(owner, []).append(commit.decode())
+        if old_values.get(owner) in parents:
+            descending.add(owner)
+        for parent in parents:
+            if owners.get(parent, owner) >= owner:
+                owners[parent] = owner
+    return Brought(newest, counts, frozenset(descending))
+
+
+def discarded(repository: Repository, olds: Iterable[str], kept: Iterable[str]) -> dict[str, int]:
+    """Say for each old value how many commits it reaches that none of `kept` does; 0 is left out."""
+    tips = list(dict.fromkeys(olds))
+    bits = {tip.encode(): 1 << position for position, tip in enumerate(tips)}
+    reaching: dict[bytes, int] = {}
+    sizes: Counter[int] = Counter()
+    arguments = ("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin")
+    for line in repository.lines(arguments, chain(tips, (f"^{value}" for value in kept))):
+        commit, *parents = line.split()
+        tips_of_it = reaching.pop(commit, 0) | bits.get(commit, 0)
+        sizes[tips_of_it] += 1
+        for parent in parents:
+            reaching[parent] = reaching.get(parent, 0) | tips_of_it
+    counts: Counter[str] = Counter()
+    for tips_of_it, size in sizes.items():
+        for tip, bit in zip(tips, reversed(f"{tips_of_it:0{len(tips)}b}"), strict=True):
+            if bit == "1":
+                counts[tip] += size
+    return counts
+
+
+def read_commits(repository: Repository, ids: Iterable[str], budget: int) -> Iterator[Commit]:
+    """Give commits in the order of their ids, until the JSON of what was given is surely over `budget` bytes.
+
+    A commit that is larger by itself is given with as many of its files, and of its message's bytes.
+    """
+    with repository.running(_LOG, ids) as output:
+        tokens = chain.from_iterable(_tokens(output, budget))
+        left = budget
+        head = next(tokens, None)
+        while head is not None and left >= 0:
+            commit, size, head = _commit(head, tokens, budget)
+            left -= size
+            yield commit
+
+
+def _tokens(output: IO[bytes], limit: int) -> Iterator[list[str]]:
+    """Give the texts between NULs, each at most `limit` bytes long and some more."""
+    rest = b""
+    dropping = False
+    for piece in chunks(output):
+        if dropping:
+            end = piece.find(b"\0")
+            if end < 0:
+                continue
+            piece = piece[end:]  # noqa: PLW2901 - what is left of it
+            dropping = False
+        data = rest + piece if rest else piece
+        end = data.rfind(b"\0")
+        rest = data[end + 1 :]
+        if end >= 0:
+            yield data[:end].decode("utf-8", "surrogateescape").split("\0")
+        if len(rest) > limit:
+            rest = _whole_characters(rest)
+            dropping = True
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """Give bytes without a character of UTF-8 that is cut off at their end."""
+    end = len(data)
+    while end and data[end - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - the bits of a byte that continues one
+        end -= 1
+    return data[: max(end - 1, 0)]
+
+
+def _commit(commit_id: str, tokens: Iterator[str], budget: int) -> tuple[Commit, int, str | None]:
+    """Give a commit, the least that its JSON can take, and the text after it: the next one's id."""
+    parents = next(tokens)
+    author_is = (next(tokens), next(tokens), next(tokens))
+    committer_is = (next(tokens), next(tokens), next(tokens))
+    message = next(tokens)
+    size = _COMMIT_BYTES + len(message)
+    files: list[FileChange] = []
+    count = 0
+    text = next(tokens, None)
+    # The diff of a commit starts with a line's end, that of a merge with an empty text.
+    while text is not None and (not text or text[0] in ":\n"):
+        if text and text != "\n":
+            file = _file(text.lstrip("\n"), tokens)
+            count += 1
+            if size <= budget:
+                files.append(file)
+                size += _FILE_BYTES + len(file.path)
+        text = next(tokens, None)
+    author = person(*author_is)
+    commit = Commit(
+        commit_id,
+        parents.split(),
+        author,
+        author if committer_is == author_is else person(*committer_is),
+        message if message.isascii() else readable(message),
+        files,
+        original(message),
+    )
+    if count > len(files):
+        commit = replace(commit, file_count=count)
+    return commit, size, text
+
+
+def _file(meta: str, tokens: Iterator[str]) -> FileChange:
+    """Give the changed file of an entry `:<modes> <objects> <status>`, with its paths next in `tokens`."""
+    status = meta[meta.rfind(" ") + 1 :]
+    parents = len(meta) - len(meta.lstrip(":"))
+    if parents > 1:
+        return _merged_file(meta, status, [next(tokens) for _ in range(parents + 1)])
+    letter = status[0]
+    path = next(tokens)
+    if letter in "RC":
+        return file_change(_STATUS[letter], next(tokens), path)
+    return file_change(_STATUS.get(letter, "modified"), path)
+
+
+def _merged_file(meta: str, status: str, paths: list[str]) -> FileChange:
+    """Give the changed file of a merge; `status` has a letter, `paths` a path for each parent."""
+    *earlier, path = paths
+    resulting_mode = meta.lstrip(":").split(" ", len(earlier) + 1)[len(earlier)]
+    if resulting_mode == "000000":
+        return file_change("removed", path)
+    if set(status) == {"A"}:
+        return file_change("added", path)
+    for letter, old_path in zip(status, earlier, strict=False):
+        if letter in "RC":
+            return file_change(_STATUS[letter], path, old_path)
+    return file_change("type-changed" if "T" in status else "modified", path)

@@ -1,0 +1,62 @@
+"""The options of the git plugin."""
+
+import os
+import string
+from typing import Annotated
+
+import msgspec
+
+from pulseshim import SettingsError
+from pulseshim_plugins.git_url import is_url
+from pulseshim_shims.git import MAX_BYTES
+
+_DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$"
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PLACES = {"repo_url", "path", "push_id"}
+
+
+class GitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The table `[plugins.git]`."""
+
+    #: Path prefix → public URL prefix. The longest prefix of a repository's git directory wins.
+    repositories: dict[str, str] = {}
+    exchange: str = "exchange/gitpushes/v1"
+    #: The limit for a message: its encoded envelope, in bytes.
+    max_bytes: Annotated[int, msgspec.Meta(ge=16384)] = MAX_BYTES
+    #: How long git may take to read one push.
+    timeout: Annotated[str, msgspec.Meta(pattern=_DURATION)] = "10m"
+    #: Templates with {repo_url}, {path} and {push_id}; empty: none.
+    push_json_url: str = ""
+    push_full_json_url: str = ""
+
+
+def check_options(options: GitOptions, origin: str) -> None:
+    """Raise `SettingsError` for a prefix, a URL or a template that cannot be used."""
+    where = f"{origin or 'settings'}: plugins.git"
+    for prefix, url in options.repositories.items():
+        if not os.path.isabs(prefix):
+            raise SettingsError(f"{where}.repositories: {prefix!r} is no absolute path", "begin it with /")
+        if not is_url(url):
+            raise SettingsError(f"{where}.repositories: {url!r} is no URL", "write https://host/path")
+    for name in ("push_json_url", "push_full_json_url"):
+        _check_template(f"{where}.{name}", getattr(options, name))
+
+
+def seconds(duration: str) -> float:
+    """Give a duration such as `30s` or `10m` in seconds."""
+    number = duration.rstrip("smhdw")
+    return float(number) * _SECONDS[duration[len(number) :]]
+
+
+def _check_template(where: str, template: str) -> None:
+    try:
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
+        raise SettingsError(
+            f"{where} is no template ({error})", "write a brace that is meant as {{ or }}"
+        ) from None
+    for _, name, format_spec, conversion in fields:
+        if name not in _PLACES or format_spec or conversion:
+            raise SettingsError(
+                f"{where} has an unknown field {{{name}}}", "use {repo_url}, {path} and {push_id}"
+            )
