@@ -1,4 +1,4 @@
-"""What the updates of a push did, as the repository tells: objects, commits, what was forced and discarded."""
+"""What the updates of a push did, as the repository tells: objects, commits, what was discarded."""
 
 import logging
 from collections.abc import Mapping, Sequence
