@@ -45,9 +45,9 @@ def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: i
         os.rename(written, final)
         try:
             parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except PermissionError:
-            # A spool that its writers may not list cannot be opened to be synced: syncing the file once
-            # more makes a journalling file system write the rename that came before it.
+        except OSError:
+            # A spool that its writers may not list cannot be opened to be synced, and the invocation is in
+            # it already: syncing the file once more makes a journalling file system write the rename, too.
             os.fsync(file)
         else:
             try:

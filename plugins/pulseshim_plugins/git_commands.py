@@ -12,7 +12,15 @@ from typing import Any
 import click
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
-from pulseshim_plugins.git_hook import HookState, install, record_baseline, remove, set_url, show
+from pulseshim_plugins.git_hook import (
+    HookState,
+    install,
+    prepare_spool,
+    record_baseline,
+    remove,
+    set_url,
+    show,
+)
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -45,7 +53,7 @@ def interpreter() -> str:
     return base
 
 
-def drain_command(config: str | None) -> tuple[str, ...]:
+def drain_command(config: str) -> tuple[str, ...]:
     """Give the command that a hook starts after a push: `pulseshim drain` with these settings.
 
     Raises `CommandFailed` without a settings file: what a pusher's environment says must not count.
@@ -57,7 +65,7 @@ def drain_command(config: str | None) -> tuple[str, ...]:
     program = Path(sys.executable).with_name("pulseshim")
     if not program.is_file():
         raise CommandFailed(f"{program} is not there", "install pulseshim with its command line")
-    return (str(program), "--config", os.path.abspath(config), "drain", "--single")
+    return (str(program), "--config", config, "drain", "--single")
 
 
 @click.command("git")
@@ -71,11 +79,12 @@ def _install(session: Any, repository: Path, url: str | None, *, drain: bool) ->
     A hook that is there stays as it is and is run after ours, with the same input. With --drain, the drain
     runs as the user who pushes, who must be allowed to write the whole store.
     """
-    spool = session.settings.directory.absolute() / "spool"
-    command = drain_command(session.config) if drain else ()
+    spool = Path(session.settings.directory).absolute() / "spool"
+    command = drain_command(session.settings.origin) if drain else ()
     before = show(repository)
     now = time.time_ns()
     try:
+        prepare_spool(spool, session.settings.store.recorders)
         record_baseline(before.place.git_dir, spool=spool, now=now, random=os.urandom(16))
     except StoreUnavailable as error:
         click.echo(f"warning: {error}", err=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
-from pulseshim.recorder import record
+from pulseshim.recorder import prepare, record
 from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse, shipped
 from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
 
@@ -74,6 +74,27 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
     except OSError as error:
         raise _failed(place, error) from error
     return _state(place)
+
+
+def prepare_spool(spool: Path, recorders: str) -> None:
+    """Make a spool that does not exist yet, for the owner of the store around it.
+
+    Raises `StoreUnavailable` where this user may not.
+    """
+    places = [spool, spool / "tmp", spool / "new"]
+    if all(place.is_dir() for place in places):
+        return
+    try:
+        prepare(os.fsencode(spool), recorders)
+        if os.geteuid() == 0:
+            owner = spool.parent.stat()
+            for place in places:
+                os.chown(place, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the spool cannot be made ({error.strerror}: {spool})",
+            "start `pulseshim run` once, as the user it is to run as, then install the hook again",
+        ) from error
 
 
 def record_baseline(git_dir: Path, *, spool: Path, now: int, random: bytes) -> str:
