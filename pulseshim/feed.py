@@ -39,13 +39,15 @@ class State(Protocol):
     """What a source remembers, by key: stored in the same step as the envelopes that came of it.
 
     `get` gives what was last stored (or set) under a key, `{}` where nothing was; `set` replaces it,
-    and only the entries that differ are written. `count` adds one to a durable counter of the feed,
+    and only the entries that differ are written. `keys` gives the keys that hold something. `count` adds one to a durable counter of the feed,
     shown by `status` and as a metric: for what a source leaves out on purpose.
     """
 
     def get(self, key: str) -> dict[str, str]: ...
 
     def set(self, key: str, value: Mapping[str, str]) -> None: ...
+
+    def keys(self) -> list[str]: ...
 
     def count(self, name: str) -> None: ...
 

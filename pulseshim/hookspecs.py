@@ -7,7 +7,7 @@ these, is quarantined and named with its distribution and version; the others go
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from pulseshim.envelope import Envelope
-    from pulseshim.feed import Feed
+    from pulseshim.feed import Feed, State
     from pulseshim.parked import Parked
     from pulseshim.problem import Problem
     from pulseshim.settings import Settings
@@ -38,8 +38,14 @@ def pulseshim_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
 
 
 @hookspec
-def pulseshim_problems(settings: Settings) -> Iterable[Problem]:  # type: ignore[empty-body]
-    """Give what is wrong with the sources of this plugin, each problem with its remedy, for `check`."""
+def pulseshim_problems(  # type: ignore[empty-body]
+    settings: Settings, states: Callable[[str], State], waiting: int
+) -> Iterable[Problem]:
+    """Give what is wrong with the sources of this plugin, each problem with its remedy, for `check`.
+
+    `states` gives the state of a feed by its name, to be read only; of it, `waiting` says how many invocations
+    in the spool are not part yet.
+    """
 
 
 @hookspec

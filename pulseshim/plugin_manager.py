@@ -12,7 +12,7 @@ import pluggy
 from pulseshim import hookspecs
 from pulseshim.envelope import Envelope
 from pulseshim.errors import PulseshimError
-from pulseshim.feed import Feed, HookSource, PollSource, StreamSource
+from pulseshim.feed import Feed, HookSource, PollSource, State, StreamSource
 from pulseshim.parked import Parked
 from pulseshim.problem import Problem
 from pulseshim.settings import Settings
@@ -96,9 +96,9 @@ class PluginManager:
         """Give the click commands of all loaded plugins."""
         return self._gathered("pulseshim_commands")
 
-    def problems(self, settings: Settings) -> list[Problem]:
+    def problems(self, settings: Settings, states: Callable[[str], State], waiting: int) -> list[Problem]:
         """Give what the plugins find wrong with their sources."""
-        return self._gathered("pulseshim_problems", settings=settings)
+        return self._gathered("pulseshim_problems", settings=settings, states=states, waiting=waiting)
 
     def message_stored(self, envelope: Envelope) -> None:
         """Tell the observers that an envelope was stored."""

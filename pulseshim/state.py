@@ -28,6 +28,13 @@ class FeedState:
         self._read(key)
         self._changed[key] = dict(value)
 
+    def keys(self) -> list[str]:
+        """Give the keys that hold something, in their order."""
+        rows = self._database.query("SELECT DISTINCT key FROM states WHERE feed = ?", (self.feed,))
+        stored = {os.fsdecode(key) for (key,) in rows}
+        emptied = {key for key, value in self._changed.items() if not value}
+        return sorted((stored | self._changed.keys()) - emptied)
+
     def count(self, name: str) -> None:
         """Add one to a counter of the feed."""
         self._counted[name] = self._counted.get(name, 0) + 1

@@ -160,6 +160,10 @@ class MemoryState:
         """Replace what stands under a key."""
         self.entries[key] = dict(value)
 
+    def keys(self) -> list[str]:
+        """Give the keys that hold something, in their order."""
+        return sorted(key for key, value in self.entries.items() if value)
+
     def count(self, name: str) -> None:
         """Add one to a counter."""
         self.counts[name] += 1

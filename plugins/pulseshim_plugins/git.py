@@ -1,12 +1,31 @@
 """The git plugin: pushes that the post-receive hook recorded, announced on `exchange/gitpushes/v1`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from pulseshim import Exchange, Feed, HookSource, Settings, hookimpl
+import click
+
+from pulseshim import Exchange, Feed, HookSource, Problem, Settings, State, hookimpl
+from pulseshim_plugins.git_commands import commands
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.git import GitPushMessage, push_messages
+
+
+@hookimpl
+def pulseshim_commands() -> Iterable[click.Command]:
+    """Give `hook install git`, `hook remove git` and `hook show git`."""
+    return commands()
+
+
+@hookimpl
+def pulseshim_problems(
+    settings: Settings, states: Callable[[str], State], waiting: int
+) -> Iterable[Problem]:
+    """Give what is wrong with the repositories that pushes were recorded in."""
+    from pulseshim_plugins.git_check import problems  # noqa: PLC0415 - the reason stands below
+
+    return problems(settings, states("git"), waiting)
 
 
 @hookimpl

@@ -54,15 +54,14 @@ def problems(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
         feeds = exchange_accounts(settings, plugins.feeds(settings))
     except SettingsError as error:
         yield Problem("settings", error.problem, error.remedy)
-    yield from _store(settings)
+    yield from _store(settings, plugins)
     yield from _broker(settings, feeds)
-    yield from plugins.problems(settings)
     for plugin in plugins.plugins:
         if plugin.failure:
             yield Problem(str(plugin), plugin.failure, "install what it needs, or report this to its author")
 
 
-def _store(settings: Settings) -> Iterator[Problem]:
+def _store(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
     try:
         store = open_store(settings, readonly=True)
     except PulseshimError as error:
@@ -82,6 +81,7 @@ def _store(settings: Settings) -> Iterator[Problem]:
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
             yield Problem("store", text, "start pulseshim run, or drain from cron", "warning")
+        yield from plugins.problems(settings, store.outbox.state, waiting)
     except PulseshimError as error:
         yield Problem("store", error.problem, error.remedy)
     finally:

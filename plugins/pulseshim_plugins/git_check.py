@@ -1,0 +1,42 @@
+"""What is wrong with the repositories whose pushes are announced, for `check`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pulseshim import Problem, Settings, State
+from pulseshim_plugins.git_hook_check import hook_problems
+from pulseshim_plugins.git_options import GitOptions, seconds
+from pulseshim_plugins.git_push import Drift, drift
+
+_REFS = "refs:"
+_NAMED = 3
+
+
+def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem]:
+    """Give what is wrong with the hook of each repository, and which refs are not as they were announced.
+
+    While invocations wait to be read, what was announced is not complete, and nothing is said of it.
+    """
+    timeout = seconds(settings.options("git", GitOptions).timeout)
+    for key in state.keys():
+        if not key.startswith(_REFS):
+            continue
+        path = key.removeprefix(_REFS)
+        if not Path(path).exists():
+            remedy = "if it was moved, install the hook where it is now; else there is nothing to do"
+            yield Problem(path, "the repository is not there any more", remedy, "warning")
+            continue
+        yield from hook_problems(Path(path), settings.directory / "spool")
+        changed = [] if waiting else drift(path, state.get(key), timeout=timeout)
+        if changed:
+            yield _drifted(path, changed)
+
+
+def _drifted(path: str, changed: list[Drift]) -> Problem:
+    names = ", ".join(each.ref for each in changed[:_NAMED]) + (" and others" if len(changed) > _NAMED else "")
+    return Problem(
+        path,
+        f"{len(changed)} refs changed without a push that the hook saw ({names})",
+        "that is normal for a mirror or after git update-ref; to take note of it: pulseshim hook install git REPO",
+        "warning",
+    )
