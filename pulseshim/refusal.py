@@ -28,7 +28,14 @@ def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerErr
     text = reason(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return _of_certificate(error, account, at)
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+    if at.tls and isinstance(error, (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)):
+        # In TLS 1.3 the client is done first; the alert about its certificate can be lost with the connection.
+        ours = account.client_certificate or "(none)"
+        return BrokerUnreachable(
+            f"the broker at {at} hung up after the TLS handshake, perhaps because of our certificate {ours}",
+            f"see its log; set {account.table}.client_certificate and client_key to one that it trusts",
+        )
+    if isinstance(error, ssl.SSLError):
         return _of_tls(error, account, at)
     if code == _ACCESS_REFUSED or "auth mechanism" in text:
         who = f"the user {account.user}" if account.user else "the client certificate"

@@ -1,0 +1,432 @@
+"""The publisher's connection: refused, denied, TLS, cut, black-holed, failed over."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from pulseshim.account import Account
+from pulseshim.envelope import Envelope
+from pulseshim.errors import BrokerDenied, BrokerError, BrokerUnreachable
+from pulseshim.publisher import Publisher, Settled
+
+if TYPE_CHECKING:
+    from tests.conftest import RabbitMQ, TcpProxy, VirtualHost
+
+pytestmark = pytest.mark.broker
+
+EXCHANGE = "exchange/guest/test"
+Making = Callable[[Account], Publisher]
+Proxies = Callable[..., "TcpProxy"]
+
+
+@pytest.fixture
+def make() -> Iterator[Making]:
+    """Give a maker of publishers, which are closed at the end."""
+    publishers: list[Publisher] = []
+
+    def make(account: Account) -> Publisher:
+        publishers.append(Publisher(account, [EXCHANGE]))
+        return publishers[-1]
+
+    yield make
+    for publisher in publishers:
+        publisher.close()
+
+
+@pytest.fixture
+def account(vhost: "VirtualHost") -> Account:
+    """Give an account of the test's virtual host that is not very patient."""
+    return Account(
+        name="", urls=(vhost.url,), user="guest", password="guest", connect_timeout=1, confirm_timeout=1
+    )
+
+
+def at(account: Account, *ports: int, host: str = "127.0.0.1", tls: bool = False) -> Account:
+    """Give the account with the same virtual host on other ports of the loopback interface."""
+    scheme = "amqps" if tls else "amqp"
+    path = account.urls[0].rpartition("/")[2]
+    return replace(account, urls=tuple(f"{scheme}://{host}:{port}/{path}" for port in ports))
+
+
+def envelope(number: int) -> Envelope:
+    """Give the envelope of a test message."""
+    return Envelope(
+        message_id=f"id-{number}",
+        exchange=EXCHANGE,
+        routing_key="group/project",
+        sequence=number,
+        type="git.push",
+        version=1,
+        sent=1764025361482,
+        body=str(number).encode(),
+    )
+
+
+def settle_all(publisher: Publisher) -> Settled:
+    """Settle until nothing is in flight, within ten seconds."""
+    confirmed: list[int] = []
+    deadline = time.monotonic() + 10
+    while publisher.in_flight and time.monotonic() < deadline:
+        confirmed += publisher.settle(1).confirmed
+    return Settled(confirmed=tuple(sorted(confirmed)))
+
+
+def failing(publisher: Publisher, kind: type[BrokerError]) -> str:
+    """Settle until it fails as expected, within ten seconds, and give what the error says."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            publisher.settle(0.1)
+        except kind as error:
+            return str(error)
+        time.sleep(0.01)
+    pytest.fail(f"no {kind.__name__} came")
+
+
+def denial(publisher: Publisher) -> str:
+    """Open and give what the denial says."""
+    with pytest.raises(BrokerDenied) as raised:
+        publisher.open()
+    assert not publisher.connected
+    return str(raised.value)
+
+
+def test_a_wrong_password_is_a_denial_that_names_the_user(make: Making, account: Account) -> None:
+    """A person must correct it; the password is in no text."""
+    told = denial(make(replace(account, password="wrong-secret")))
+
+    assert "refuses the user guest" in told
+    assert "broker.user" in told
+    assert "wrong-secret" not in told
+
+
+def test_a_virtual_host_that_is_missing_is_a_denial_that_names_it(make: Making, account: Account) -> None:
+    """The remedy names the path of the URL."""
+    told = denial(make(replace(account, urls=(account.urls[0] + "-missing",))))
+
+    assert "-missing" in told
+    assert "correct the path of broker.url" in told
+
+
+def test_a_virtual_host_without_permission_is_a_denial_that_names_user_and_host(
+    make: Making, account: Account, vhost: "VirtualHost"
+) -> None:
+    """The user is known, and may not enter."""
+    vhost.node.add_user("stranger", "stranger")
+
+    told = denial(make(replace(account, user="stranger", password="stranger")))
+
+    assert f"does not let stranger into the virtual host {vhost.name}" in told
+
+
+def test_a_port_where_nobody_listens_is_named(make: Making, account: Account, tcp_proxy: Proxies) -> None:
+    """Nothing waits for a time-out there."""
+    proxy = tcp_proxy(0)
+    proxy.close()
+
+    with pytest.raises(
+        BrokerUnreachable, match=rf"127\.0\.0\.1:{proxy.port} is not reached \(connection refused"
+    ):
+        make(at(account, proxy.port)).open()
+
+
+def test_a_host_that_has_no_name_is_named(make: Making, account: Account) -> None:
+    """A typo in the host is told from a broker that is down."""
+    with pytest.raises(
+        BrokerUnreachable, match=r"broker\.invalid:5672 is not reached \(its name is not known"
+    ):
+        make(replace(account, urls=("amqp://broker.invalid/",))).open()
+
+
+def test_a_broker_that_accepts_and_says_nothing_is_given_up(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """The handshake is bounded by connect_timeout, not by the patience of TCP."""
+    proxy = tcp_proxy(vhost.node.port)
+    proxy.black_hole()
+    start = time.monotonic()
+
+    with pytest.raises(BrokerUnreachable, match="no answer in time"):
+        make(at(account, proxy.port)).open()
+
+    assert time.monotonic() - start < 10
+
+
+def test_something_that_is_no_broker_is_named(make: Making, account: Account, vhost: "VirtualHost") -> None:
+    """A web server on the port is an error like any other."""
+    with pytest.raises(BrokerUnreachable, match=f"127.0.0.1:{vhost.node.management_port}"):
+        make(at(account, vhost.node.management_port)).open()
+
+
+def test_a_connection_that_is_cut_is_unreachable_and_what_was_in_flight_is_published_again(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """The outcome of a window is unknown after a cut: at least once means to send it again."""
+    queue = vhost.bind_queue(EXCHANGE)
+    proxy = tcp_proxy(vhost.node.port)
+    publisher = make(at(account, proxy.port))
+    publisher.open()
+
+    for number in range(300):
+        publisher.publish(number, envelope(number))
+    proxy.cut()
+    told = failing(publisher, BrokerUnreachable)
+    after_failure = (publisher.connected, publisher.in_flight, publisher.address)
+    publisher.open()
+    for number in range(300):
+        publisher.publish(number, envelope(number))
+    settled = settle_all(publisher)
+
+    assert f"127.0.0.1:{proxy.port} was lost" in told
+    assert after_failure == (False, 0, "")
+    assert set(settled.confirmed) == set(range(300))
+    assert {int(message.body) for message in vhost.take(queue)} == set(range(300))
+
+
+def test_what_was_confirmed_before_a_loss_is_handed_out_after_it(
+    make: Making, account: Account, vhost: "VirtualHost"
+) -> None:
+    """A confirm that was heard is not lost with the connection."""
+    vhost.bind_queue(EXCHANGE)
+    publisher = make(account)
+    publisher.open()
+    publisher.publish(1, envelope(1))
+    # As in settle(), but the connection is lost between hearing the confirm and handing it out.
+    connection = publisher._standing()
+    connection.flush()
+    deadline = time.monotonic() + 10
+    while publisher.in_flight and time.monotonic() < deadline:
+        connection.read(0.1)
+    connection._socket.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # it is no memory connection
+
+    failing(publisher, BrokerUnreachable)
+
+    assert publisher.settle(0) == Settled(confirmed=(1,))
+
+
+def test_a_broker_that_falls_silent_with_messages_in_flight_is_given_up(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """A half-open connection is found out by confirm_timeout."""
+    proxy = tcp_proxy(vhost.node.port)
+    publisher = make(at(account, proxy.port))
+    publisher.open()
+    proxy.black_hole()
+
+    publisher.publish(1, envelope(1))
+
+    assert "confirmed nothing for 1 s" in failing(publisher, BrokerUnreachable)
+
+
+def test_a_broker_that_falls_silent_while_idle_is_found_out_by_its_heartbeats(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """Nothing is in flight, and the loss is noticed all the same."""
+    proxy = tcp_proxy(vhost.node.port)
+    publisher = make(replace(at(account, proxy.port), heartbeat=1))
+    publisher.open()
+    proxy.black_hole()
+
+    assert "heartbeats" in failing(publisher, BrokerUnreachable)
+
+
+def test_closing_a_connection_that_nobody_answers_takes_two_seconds_at_most(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """SIGTERM is obeyed though the broker is gone; half a second is the machine's."""
+    proxy = tcp_proxy(vhost.node.port)
+    publisher = make(at(account, proxy.port))
+    publisher.open()
+    proxy.black_hole()
+    start = time.monotonic()
+
+    publisher.close()
+
+    assert time.monotonic() - start < 2.5
+
+
+def test_the_next_url_is_taken_when_the_first_is_not_reached(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """A broker of several nodes is reached while one of them answers."""
+    gone = tcp_proxy(0)
+    gone.close()
+    publisher = make(at(account, gone.port, vhost.node.port))
+
+    publisher.open()
+    publisher.publish(1, envelope(1))
+
+    assert publisher.address == f"127.0.0.1:{vhost.node.port}"
+    assert settle_all(publisher).confirmed == (1,)
+
+
+def test_after_a_loss_the_next_url_comes_first(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """A node that accepts connections and never confirms does not hold the messages for ever."""
+    first, second = tcp_proxy(vhost.node.port), tcp_proxy(vhost.node.port)
+    publisher = make(at(account, first.port, second.port))
+    publisher.open()
+    addresses = [publisher.address]
+
+    for proxy in (first, second):
+        proxy.cut()
+        failing(publisher, BrokerUnreachable)
+        publisher.open()
+        addresses.append(publisher.address)
+
+    assert addresses == [f"127.0.0.1:{port}" for port in (first.port, second.port, first.port)]
+
+
+def test_when_no_url_is_reached_each_is_named(make: Making, account: Account, tcp_proxy: Proxies) -> None:
+    """The error tells of every address why it failed."""
+    first, second = tcp_proxy(0), tcp_proxy(0)
+    first.close()
+    second.close()
+
+    with pytest.raises(BrokerUnreachable, match=rf"{first.port} is not reached .*; .*{second.port} is not"):
+        make(at(account, first.port, second.port)).open()
+
+
+def test_tls_is_verified_against_the_authority(
+    make: Making, account: Account, rabbitmq: "RabbitMQ", vhost: "VirtualHost"
+) -> None:
+    """With the right authority, messages of all sizes go over TLS."""
+    queue = vhost.bind_queue(EXCHANGE)
+    publisher = make(replace(at(account, rabbitmq.tls_port, tls=True), ca_file=str(rabbitmq.ca_file)))
+    publisher.open()
+
+    for number in range(500):
+        publisher.publish(number, replace(envelope(number), body=b"x" * (number * 100)))
+    settled = settle_all(publisher)
+
+    assert settled.confirmed == tuple(range(500))
+    assert [len(message.body or b"") for message in vhost.take(queue)] == [100 * n for n in range(500)]
+
+
+def test_an_authority_that_is_not_known_is_a_denial(
+    make: Making, account: Account, rabbitmq: "RabbitMQ"
+) -> None:
+    """Without ca_file the system's authorities decide, and they do not know the test's."""
+    told = denial(make(at(account, rabbitmq.tls_port, tls=True)))
+
+    assert "is not signed by any of the system's authorities" in told
+    assert "broker.ca_file" in told
+
+
+def make_certificates(directory: Path) -> dict[str, tuple[trustme.LeafCert, str]]:
+    """Give bad certificates by name, each with the authority that verifies all else about it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    alone = trustme.CA()
+    itself = trustme.LeafCert(alone.private_key_pem.bytes(), alone.cert_pem.bytes(), [])
+    return {
+        "expired": (authority.issue_cert("127.0.0.1", not_after=yesterday), "has expired"),
+        "other host": (authority.issue_cert("other.example.org"), "is for another host"),
+        "self-signed": (itself, "is signed by itself alone"),
+    }
+
+
+@pytest.mark.parametrize("name", ["expired", "other host", "self-signed"])
+def test_each_fault_of_a_certificate_is_a_denial_with_a_sentence_of_its_own(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost", tmp_path: Path, name: str
+) -> None:
+    """Expired, for another host, signed by itself: each has another remedy."""
+    certificate, sentence = make_certificates(tmp_path)[name]
+    proxy = tcp_proxy(vhost.node.port, certificate)
+
+    told = denial(make(replace(at(account, proxy.port, tls=True), ca_file=str(tmp_path / "ca.pem"))))
+
+    assert sentence in told
+
+
+def test_a_certificate_for_the_name_localhost_is_verified_by_that_name(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost", tmp_path: Path
+) -> None:
+    """The name that is verified is the one in the URL, whatever address it has."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    proxy = tcp_proxy(vhost.node.port, authority.issue_cert("localhost"))
+    by_name = at(account, proxy.port, host="localhost", tls=True)
+    publisher = make(replace(by_name, ca_file=str(tmp_path / "ca.pem")))
+
+    publisher.open()
+
+    assert publisher.address == f"localhost:{proxy.port}"
+
+
+def test_a_port_without_tls_is_a_denial_that_says_so(
+    make: Making, account: Account, vhost: "VirtualHost"
+) -> None:
+    """amqps:// with the port of amqp:// is a common mistake."""
+    with pytest.raises(BrokerError, match=f"127.0.0.1:{vhost.node.port}"):
+        make(at(account, vhost.node.port, tls=True)).open()
+
+
+def test_a_client_certificate_is_a_login(
+    make: Making, account: Account, rabbitmq: "RabbitMQ", vhost: "VirtualHost", tmp_path: Path
+) -> None:
+    """Where the broker takes certificates, no password is needed."""
+    ours = rabbitmq.ca.issue_cert("certified.example.org", common_name="certified")
+    ours.private_key_and_cert_chain_pem.write_to_path(tmp_path / "us.pem")
+    rabbitmq.add_user("certified", "unused")
+    rabbitmq.permit(vhost.name, "certified")
+    certified = replace(
+        at(account, rabbitmq.tls_port, tls=True),
+        user="",
+        password="",
+        ca_file=str(rabbitmq.ca_file),
+        client_certificate=str(tmp_path / "us.pem"),
+    )
+    publisher = make(certified)
+
+    publisher.open()
+    publisher.publish(1, envelope(1))
+
+    assert settle_all(publisher).confirmed == (1,)
+
+
+def test_a_client_certificate_that_the_broker_does_not_trust_is_named(
+    make: Making, account: Account, rabbitmq: "RabbitMQ", tmp_path: Path
+) -> None:
+    """The error names our certificate, not the broker's."""
+    strange = trustme.CA().issue_cert("us.example.org")
+    strange.private_key_and_cert_chain_pem.write_to_path(tmp_path / "us.pem")
+    certified = replace(
+        at(account, rabbitmq.tls_port, tls=True),
+        ca_file=str(rabbitmq.ca_file),
+        client_certificate=str(tmp_path / "us.pem"),
+    )
+
+    # The broker's alert can be lost with the connection; then the error cannot be a denial.
+    with pytest.raises(BrokerError, match=f"our certificate {tmp_path}/us.pem"):
+        make(certified).open()
+
+
+def test_tls_that_is_cut_or_falls_silent_is_found_out_and_given_up(
+    make: Making, account: Account, rabbitmq: "RabbitMQ", tcp_proxy: Proxies
+) -> None:
+    """Also where the bytes are encrypted, no call hangs."""
+    proxy = tcp_proxy(rabbitmq.tls_port)
+    publisher = make(replace(at(account, proxy.port, tls=True), ca_file=str(rabbitmq.ca_file)))
+    publisher.open()
+    start = time.monotonic()
+
+    proxy.cut()
+    cut = failing(publisher, BrokerUnreachable)
+    publisher.open()
+    proxy.black_hole()
+    publisher.publish(1, envelope(1))
+    silent = failing(publisher, BrokerUnreachable)
+
+    assert "was lost" in cut
+    assert "confirmed nothing" in silent
+    assert time.monotonic() - start < 15

@@ -1,0 +1,146 @@
+"""The publisher while its broker runs short of memory, stops, starts and is killed."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pulseshim.account import Account
+from pulseshim.envelope import Envelope
+from pulseshim.errors import BrokerUnreachable
+from pulseshim.publisher import Publisher
+
+if TYPE_CHECKING:
+    from tests.conftest import RabbitMQ, VirtualHost
+
+pytestmark = pytest.mark.broker
+
+EXCHANGE = "exchange/guest/test"
+
+
+@pytest.fixture
+def own_vhost(own_rabbitmq: "RabbitMQ") -> "VirtualHost":
+    """Give a fresh virtual host on the module's own node."""
+    return own_rabbitmq.add_vhost()
+
+
+@pytest.fixture
+def publisher(own_vhost: "VirtualHost") -> Iterator[Publisher]:
+    """Give an open publisher that gives up after two seconds of silence."""
+    account = Account(
+        name="", urls=(own_vhost.url,), user="guest", password="guest", connect_timeout=2, confirm_timeout=2
+    )
+    publisher = Publisher(account, [EXCHANGE])
+    publisher.open()
+    yield publisher
+    publisher.close()
+
+
+def envelope(number: int) -> Envelope:
+    """Give the envelope of a test message."""
+    return Envelope(
+        message_id=f"id-{number}",
+        exchange=EXCHANGE,
+        routing_key="group/project",
+        sequence=number,
+        type="git.push",
+        version=1,
+        sent=1764025361482,
+        body=str(number).encode(),
+    )
+
+
+def wait_until(publisher: Publisher, is_so: Callable[[], bool]) -> set[int]:
+    """Settle until something is so, within twenty seconds, and give what was confirmed."""
+    confirmed: set[int] = set()
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come"
+        confirmed |= set(publisher.settle(0.1).confirmed)
+        time.sleep(0.01)
+    return confirmed
+
+
+def reopen(publisher: Publisher) -> None:
+    """Open again until it succeeds, within twenty seconds."""
+    deadline = time.monotonic() + 20
+    while not publisher.connected and time.monotonic() < deadline:
+        try:
+            publisher.open()
+        except BrokerUnreachable:
+            time.sleep(0.1)
+
+
+def test_a_broker_short_of_memory_is_blocked_and_not_dead(
+    own_rabbitmq: "RabbitMQ", own_vhost: "VirtualHost", publisher: Publisher
+) -> None:
+    """Its reason is shown, the time-out for confirms stands still, and everything goes out afterwards."""
+    queue = own_vhost.bind_queue(EXCHANGE)
+
+    own_rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        # RabbitMQ tells a connection only when it publishes.
+        publisher.publish(0, envelope(0))
+        early = wait_until(publisher, lambda: publisher.blocked is not None)
+        reason = publisher.blocked
+        for number in range(1, 100):
+            publisher.publish(number, envelope(number))
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            early |= set(publisher.settle(0.5).confirmed)
+        kept = publisher.in_flight
+    finally:
+        own_rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+    late = wait_until(publisher, lambda: publisher.in_flight == 0)
+
+    assert "memory" in (reason or "")
+    assert kept >= 99
+    assert (early | late, publisher.blocked) == (set(range(100)), None)
+    assert [int(message.body) for message in own_vhost.take(queue)] == list(range(100))
+
+
+def test_a_broker_that_stops_is_unreachable_until_it_has_started(
+    own_rabbitmq: "RabbitMQ", own_vhost: "VirtualHost", publisher: Publisher
+) -> None:
+    """The loss is noticed, and the same publisher goes on when the broker is there again."""
+    queue = own_vhost.bind_queue(EXCHANGE)
+    publisher.publish(1, envelope(1))
+    wait_until(publisher, lambda: publisher.in_flight == 0)
+
+    own_rabbitmq.stop()
+    try:
+        with pytest.raises(BrokerUnreachable, match="lost"):
+            wait_until(publisher, lambda: False)
+        with pytest.raises(BrokerUnreachable, match="connection refused"):
+            publisher.open()
+    finally:
+        own_rabbitmq.start()
+    reopen(publisher)
+    publisher.publish(2, envelope(2))
+    wait_until(publisher, lambda: publisher.in_flight == 0)
+
+    assert [int(message.body) for message in own_vhost.take(queue)] == [1, 2]
+
+
+def test_what_was_confirmed_outlives_a_broker_that_is_killed(
+    own_rabbitmq: "RabbitMQ", own_vhost: "VirtualHost", publisher: Publisher
+) -> None:
+    """A confirm means that the broker has it on disk; the rest is published again."""
+    queue = own_vhost.bind_queue(EXCHANGE)
+    for number in range(1000):
+        publisher.publish(number, envelope(number))
+    confirmed = set(publisher.settle(10).confirmed)
+
+    own_rabbitmq.kill()
+    own_rabbitmq.start()
+    with pytest.raises(BrokerUnreachable):
+        wait_until(publisher, lambda: False)
+    if not publisher.connected and publisher.in_flight == 0:
+        reopen(publisher)
+    for number in set(range(1000)) - confirmed:
+        publisher.publish(number, envelope(number))
+    wait_until(publisher, lambda: publisher.in_flight == 0)
+
+    assert confirmed
+    assert {int(message.body) for message in own_vhost.take(queue)} == set(range(1000))
