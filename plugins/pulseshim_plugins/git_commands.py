@@ -110,8 +110,10 @@ def _remove(repository: Path) -> None:
     """Remove the post-receive hook of the git repository REPO, and put back the one from before."""
     before = remove(repository)
     click.echo(f"removed pulseshim's hook {before.place.path}")
-    if before.previous is not None:
+    if show(repository).version == "foreign":
         click.echo("the hook that was there before is back in its place")
+    elif before.previous is not None:
+        click.echo(f"warning: the hook that was there before, {before.previous}, is gone", err=True)
     if before.place.serves:
         click.echo(f"it served {before.place.serves}, too")
 

@@ -191,7 +191,7 @@ def _keep(place: HookPlace, kept: Path) -> None:
 
 def _write(path: Path, text: bytes) -> None:
     """Write a hook, whole or not at all, for the owner of its directory."""
-    path.parent.mkdir(exist_ok=True)
+    _make(path.parent)
     owner = path.parent.stat()
     file, written = tempfile.mkstemp(prefix=".pulseshim-", dir=path.parent)
     try:
@@ -207,6 +207,17 @@ def _write(path: Path, text: bytes) -> None:
         os.unlink(written)
         raise
     _sync(path.parent)
+
+
+def _make(directory: Path) -> None:
+    """Make a directory that may be there, for the owner of the one around it."""
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        return
+    if os.geteuid() == 0:
+        owner = directory.parent.stat()
+        os.chown(directory, owner.st_uid, owner.st_gid)
 
 
 def _sync(directory: Path) -> None:

@@ -127,6 +127,21 @@ def test_remove_says_what_it_did(server: "GitServer", config: Path) -> None:
     assert (repository / "hooks" / "post-receive").read_text() == "#!/bin/sh\n"
 
 
+def test_remove_says_that_the_hook_from_before_is_gone(server: "GitServer", config: Path) -> None:
+    """What somebody else took away cannot come back, and ours goes all the same."""
+    repository = server.init("project.git", "--bare")
+    (repository / "hooks").mkdir()
+    (repository / "hooks" / "post-receive").write_text("#!/bin/sh\n")
+    hook(config, "install", "git", repository)
+    (repository / "hooks" / "post-receive-before-pulseshim").unlink()
+
+    done = hook(config, "remove", "git", repository)
+
+    assert done.exit_code == 0
+    assert "post-receive-before-pulseshim, is gone" in done.output
+    assert list((repository / "hooks").iterdir()) == []
+
+
 def test_the_interpreter_is_none_of_an_environment() -> None:
     """The hook goes on working when pulseshim's environment is removed."""
     found = interpreter()

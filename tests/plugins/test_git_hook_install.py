@@ -53,18 +53,22 @@ def test_installing_again_changes_only_what_is_told(server: "GitServer", reposit
     assert os.listdir(repository / "hooks") == ["post-receive"]
 
 
-def test_the_hook_belongs_to_the_owner_of_the_directory(server: "GitServer", repository: Path) -> None:
-    """Root installs for whoever the repository belongs to; anybody else for himself."""
-    hooks = repository / "hooks"
-    hooks.mkdir()
+@pytest.mark.parametrize("made_before", [False, True])
+def test_the_hook_belongs_to_whom_the_repository_does(
+    server: "GitServer", repository: Path, *, made_before: bool
+) -> None:
+    """Root installs for that owner, the directory of the hooks included; anybody else for himself."""
     user = OTHER_USER if os.geteuid() == 0 else os.geteuid()
+    if made_before:
+        (repository / "hooks").mkdir()
     if user == OTHER_USER:
-        os.chown(hooks, user, user)
+        os.chown(repository / "hooks" if made_before else repository, user, user)
 
     state = server.install(repository)
 
     status = state.place.path.stat()
     assert (status.st_uid, status.st_mode & 0o7777) == (user, 0o755)
+    assert state.place.path.parent.stat().st_uid == user
 
 
 @pytest.mark.parametrize("edit", [b"# a line of mine\n", b"print('mine')\n"])
