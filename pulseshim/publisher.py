@@ -62,12 +62,14 @@ class Publisher:
     @property
     def blocked(self) -> str | None:
         """Give the broker's reason for taking no messages at present, or None."""
-        return self._connection.blocked if self._connection else None
+        connection = self._connection
+        return connection.blocked if connection else None
 
     @property
     def address(self) -> str:
         """Give the `host:port` it is connected to; empty while it is not."""
-        return self._connection.address if self._connection else ""
+        connection = self._connection
+        return connection.address if connection else ""
 
     @property
     def connected(self) -> bool:
@@ -104,9 +106,9 @@ class Publisher:
         try:
             if envelope.exchange not in self._declared:
                 self._declare(connection, envelope.exchange)
+            connection.publish(envelope)
             self._published += 1
             self._in_flight[self._published] = tag
-            connection.publish(envelope)
         except ExchangeRefused:
             raise
         except BrokerError as error:

@@ -26,16 +26,7 @@ def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerErr
     """Give the error for a connection that could not be opened."""
     code = getattr(error, "reply_code", 0)
     text = reason(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _of_certificate(error, account, at)
-    if at.tls and isinstance(error, (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)):
-        # In TLS 1.3 the client is done first; the alert about its certificate can be lost with the connection.
-        ours = account.client_certificate or "(none)"
-        return BrokerUnreachable(
-            f"the broker at {at} hung up after the TLS handshake, perhaps because of our certificate {ours}",
-            f"see its log; set {account.table}.client_certificate and client_key to one that it trusts",
-        )
-    if isinstance(error, ssl.SSLError):
+    if at.tls and isinstance(error, (ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         return _of_tls(error, account, at)
     if code == _ACCESS_REFUSED or "auth mechanism" in text:
         who = f"the user {account.user}" if account.user else "the client certificate"
@@ -133,14 +124,21 @@ def _of_certificate(error: ssl.SSLCertVerificationError, account: Account, at: E
     return BrokerDenied(f"the certificate of the broker at {at} {what} ({error.verify_message})", remedy)
 
 
-def _of_tls(error: ssl.SSLError, account: Account, at: Endpoint) -> BrokerDenied:
-    told = error.reason or str(error)
+def _of_tls(error: OSError, account: Account, at: Endpoint) -> BrokerError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _of_certificate(error, account, at)
+    told = getattr(error, "reason", None) or str(error)
+    ours = account.client_certificate or "(none)"
+    trusted = f"set {account.table}.client_certificate and client_key to one that it trusts"
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
+        # In TLS 1.3 the client is done first: what the broker says of its certificate can be lost.
+        return BrokerUnreachable(
+            f"the broker at {at} hung up during or after the TLS handshake ({told})",
+            f"see its log; if it does not trust our certificate {ours}, {trusted}",
+        )
     if any(word in told for word in _NO_TLS):
         return BrokerDenied(f"what answers at {at} does not speak TLS", "correct the port in broker.url")
     if "ALERT" in told:
-        ours = account.client_certificate or "(none)"
-        return BrokerDenied(
-            f"the broker at {at} refuses our certificate {ours} ({told.lower().replace('_', ' ')})",
-            f"set {account.table}.client_certificate and client_key to one that it trusts",
-        )
+        said = told.lower().replace("_", " ")
+        return BrokerDenied(f"the broker at {at} refuses our certificate {ours} ({said})", trusted)
     return BrokerDenied(f"TLS with the broker at {at} fails ({told.lower()})", "compare both sides' TLS")

@@ -41,6 +41,7 @@ ssl_options.certfile = {directory}/server.pem
 ssl_options.keyfile = {directory}/server.key
 ssl_options.verify = verify_peer
 ssl_options.fail_if_no_peer_cert = false
+max_message_size = 16777216
 auth_mechanisms.1 = PLAIN
 auth_mechanisms.2 = AMQPLAIN
 auth_mechanisms.3 = EXTERNAL
@@ -347,8 +348,9 @@ class VirtualHost:
 class TcpProxy:
     """A proxy on `port` that forwards to a loopback port, until it is told to fail.
 
-    `black_hole()` keeps every connection open and forwards nothing more; `cut()` resets those there are;
-    `delay` (seconds) is waited before each piece is forwarded. With a certificate it ends TLS itself.
+    `black_hole()` takes everything and forwards nothing more; `stall()` takes nothing more; both keep every
+    connection open. `cut()` resets those there are. `delay` (seconds) is waited before each piece is
+    forwarded. With a certificate it ends TLS itself.
     """
 
     def __init__(self, target: int, certificate: trustme.LeafCert | None = None) -> None:
@@ -356,6 +358,7 @@ class TcpProxy:
         self._target = target
         self._tls = _server_context(certificate) if certificate else None
         self._swallowing = threading.Event()
+        self._stalled = threading.Event()
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -369,10 +372,15 @@ class TcpProxy:
         """Forward nothing more, on old and new connections, and tell nobody."""
         self._swallowing.set()
 
+    def stall(self) -> None:
+        """Read nothing more, so that whoever writes has to wait, and tell nobody."""
+        self._stalled.set()
+
     def restore(self) -> None:
         """Forward again. What was swallowed is lost: connections from before are of no more use."""
         self.cut()
         self._swallowing.clear()
+        self._stalled.clear()
 
     def cut(self) -> None:
         """Reset all connections there are; new ones are accepted."""
@@ -428,6 +436,9 @@ class TcpProxy:
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         other = {client: server, server: client}
         while not self._closed.is_set():
+            if self._stalled.is_set():
+                self._closed.wait(0.05)
+                continue
             waiting = [client] if isinstance(client, ssl.SSLSocket) and client.pending() else []
             readable = waiting or select.select([client, server], [], [], 0.05)[0]
             for end in readable:

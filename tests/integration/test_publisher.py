@@ -286,6 +286,22 @@ def test_a_user_who_may_not_write_is_refused_with_the_words_of_the_broker(
     assert EXCHANGE in refusal
 
 
+def test_a_message_too_large_for_the_broker_is_refused_with_its_limit(
+    vhost: "VirtualHost", opened: Opened
+) -> None:
+    """RabbitMQ 4 takes 16 MiB by default, and so does the test's node: sending it again is no help."""
+    vhost.bind_queue(EXCHANGE)
+    publisher = opened()
+
+    publisher.publish(1, envelope(1, body=b"x" * (16 * 1024 * 1024 + 1)))
+    refusal = failing(publisher, PublishRefused)
+    publisher.open()
+    publisher.publish(2, envelope(2))
+
+    assert "max size" in refusal or "limit" in refusal
+    assert settle_all(publisher).confirmed == (2,)
+
+
 def test_a_publisher_that_is_not_open_says_so(vhost: "VirtualHost") -> None:
     """Publishing before `open` and after `close` is an error, never silence."""
     account = Account(name="", urls=(vhost.url,), user="guest", password="guest")

@@ -225,6 +225,22 @@ def test_a_broker_that_falls_silent_with_messages_in_flight_is_given_up(
     assert "confirmed nothing for 1 s" in failing(publisher, BrokerUnreachable)
 
 
+def test_a_broker_that_reads_nothing_more_is_given_up(
+    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
+) -> None:
+    """Writing is bounded as well as reading."""
+    proxy = tcp_proxy(vhost.node.port)
+    publisher = make(at(account, proxy.port))
+    publisher.open()
+    proxy.stall()
+    large = replace(envelope(1), body=b"x" * 64 * 1024 * 1024)
+
+    with pytest.raises(BrokerUnreachable, match="no answer in time"):
+        publisher.publish(1, large)
+
+    assert (publisher.connected, publisher.in_flight) == (False, 0)
+
+
 def test_a_broker_that_falls_silent_while_idle_is_found_out_by_its_heartbeats(
     make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost"
 ) -> None:
