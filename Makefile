@@ -22,7 +22,7 @@ test: $(VENV)/.test rabbitmq ## everything that CI runs: ruff, mypy, import rule
 		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
 	done; if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-bench: $(VENV)/.bench rabbitmq ## measure against the peers, side by side; prints a table
+bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints a table
 	$(BIN)/python -m benchmarks
 
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
@@ -60,8 +60,8 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.pip
 	@touch $@
 
 # --group came with pip 25.1; Debian's ensurepip brings 23.0.
-$(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(VENV)/.pip
-	@echo "installing pulseshim[all] and what '$*' needs"
+$(VENV)/.test: pyproject.toml $(VENV)/.pip
+	@echo "installing pulseshim[all] and what the tests need"
 	@$(INSTALL) 'pip>=25.1'
-	@$(INSTALL) --editable '.[all]' --group $*
+	@$(INSTALL) --editable '.[all]' --group test
 	@touch $@

@@ -238,6 +238,8 @@ class MemoryPublisher:
 
     def settle(self, timeout: float) -> Settled:
         """Give what the broker said of what is in flight; while blocked, wait `timeout` seconds at most."""
+        if not self.connected and self._confirmed:
+            return self._take((), 0)
         self._check_connection()
         if self.blocked and self._in_flight:
             self._unblocked.wait(timeout)
@@ -254,12 +256,15 @@ class MemoryPublisher:
                 returned += envelope.exchange in self.unbound
                 self.held.append(envelope)
                 self._confirmed.append(tag)
-        confirmed, self._confirmed = self._confirmed, []
-        return Settled(confirmed=tuple(confirmed), nacked=tuple(nacked), returned=returned)
+        return self._take(nacked, returned)
 
     def close(self) -> None:
         """Close the connection; what is in flight is forgotten."""
         self._drop()
+
+    def _take(self, nacked: Iterable[int], returned: int) -> Settled:
+        confirmed, self._confirmed = self._confirmed, []
+        return Settled(confirmed=tuple(confirmed), nacked=tuple(nacked), returned=returned)
 
     def _check_connection(self) -> None:
         if self.connected and self._lost_after is not None and self._lost_after <= 0:

@@ -80,4 +80,5 @@ def test_what_gerrit_emits_is_published(pulseshim: Callable[..., str]) -> None:
     status = json.loads(pulseshim("status", "--json"))
     assert recorded["id"]
     assert (status["spool"]["count"], status["outbox"]["count"], status["parked"]["count"]) == (0, 0, 0)
-    assert status["feeds"]["gerrit"]["confirmed"] == 1
+    (published,) = status["exchanges"]
+    assert (published["exchange"], published["confirmed"]) == ("exchange/gerrit/v1", 1)

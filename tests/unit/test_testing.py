@@ -277,17 +277,19 @@ def test_a_message_is_nacked_as_often_as_was_asked(publisher: MemoryPublisher) -
     assert (second.nacked, second.confirmed) == ((), (1,))
 
 
+@pytest.mark.parametrize("reopened", [True, False])
 def test_a_refused_message_closes_the_channel_and_those_before_it_stay_confirmed(
-    publisher: MemoryPublisher,
+    publisher: MemoryPublisher, *, reopened: bool
 ) -> None:
-    """What the broker had confirmed is handed out once the channel is open again; the rest is forgotten."""
+    """What the broker had confirmed is handed out by the next settle; the rest is forgotten."""
     publisher.refuse.add(TWO.message_id)
     for tag, sealed in enumerate((ONE, TWO, THREE), start=1):
         publisher.publish(tag, sealed)
 
     with pytest.raises(PublishRefused):
         publisher.settle(0)
-    publisher.open()
+    if reopened:
+        publisher.open()
 
     assert publisher.settle(0).confirmed == (1,)
     assert publisher.held == [ONE]
