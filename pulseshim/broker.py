@@ -10,11 +10,10 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import amqp
-import kombu.exceptions
 from amqp import spec
 from amqp.method_framing import frame_handler
 from kombu.connection import Connection as Client
@@ -25,24 +24,17 @@ from pulseshim.account import Account, Endpoint, endpoint
 from pulseshim.envelope import Envelope
 from pulseshim.errors import BrokerDenied, BrokerError, BrokerUnreachable
 from pulseshim.frames import publish_frames
-from pulseshim.memory import MemoryConnection
+from pulseshim.memory import MemoryConnection, Receiving, Settling
 
 _CHUNK = 64 * 1024
 """What is published goes out when this many bytes of it have come together, or by `flush`."""
 _PREFETCH = 200
 _FAREWELL = 1.0
-_TORN = (
-    OSError,
-    amqp.AMQPError,
-    kombu.exceptions.KombuError,
-    # What py-amqp raises, unknowing, of a connection that is torn or speaks something else:
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_TORN = (OSError, amqp.AMQPError, AttributeError, KeyError, TypeError, ValueError, struct.error)
+"""What py-amqp raises of a connection that is torn, or that speaks something else, knowing it or not."""
 _ACCESS_REFUSED = 403
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+"""Where the system has it: how long TCP waits for an acknowledgment, in ms. py-amqp makes it a second."""
 
 
 def connect(account: Account, *, after: str = "") -> "Connection":
@@ -103,8 +95,7 @@ def _client(account: Account, at: Endpoint, frames: Callable[..., Any]) -> Any:
         transport_options={
             "frame_handler": frames,
             "client_properties": {"connection_name": f"pulseshim {account.name}".rstrip()},
-            # Without it, py-amqp gives up when one second of what we wrote is not acknowledged.
-            "socket_settings": {socket.TCP_USER_TIMEOUT: int(account.confirm_timeout * 1000)},
+            "socket_settings": {_USER_TIMEOUT: int(account.confirm_timeout * 1000)} if _USER_TIMEOUT else {},
         },
     )
 
@@ -151,16 +142,8 @@ class AmqpConnection:
 
         return frame_handler(raw, noting)
 
-    def start_confirms(
-        self,
-        acked: Callable[[int, bool], None],
-        nacked: Callable[[int, bool], None],
-        returned: Callable[[], None],
-    ) -> None:
-        """Ask the broker to confirm what is published from now on; delivery tags count from 1.
-
-        `acked` and `nacked` are called with a tag and whether all before it are meant, by the other methods.
-        """
+    def start_confirms(self, acked: Settling, nacked: Settling, returned: Callable[[], None]) -> None:
+        """Have what is published from now on confirmed, and hear of it; delivery tags count from 1."""
         self._unsent.clear()
         with self._calling():
             events = self._channel.events
@@ -208,22 +191,16 @@ class AmqpConnection:
                 self._raw.transport.write(memoryview(unsent))
                 self._raw.bytes_sent += 1
 
-    def consume(
-        self,
-        exchange: str,
-        binding_key: str,
-        received: Callable[[int, str, str, bytes, Mapping[str, object]], None],
-    ) -> None:
-        """Bind a queue of one's own; `received` gets tag, exchange, routing key, body and properties.
+    def consume(self, exchange: str, binding_key: str, received: Receiving) -> None:
+        """Bind a queue of one's own, whose messages `read` hands to `received`.
 
         Raises `ExchangeRefused` where the exchange is not there or may not be read.
         """
 
         def hand_over(message: Any) -> None:
             info = message.delivery_info
-            received(
-                info["delivery_tag"], info["exchange"], info["routing_key"], message.body, message.properties
-            )
+            address = info["delivery_tag"], info["exchange"], info["routing_key"]
+            received(*address, message.body, message.properties)
 
         with self._channel_of_its_own() as channel:
             try:
@@ -281,9 +258,9 @@ class AmqpConnection:
         raw, self._raw = self._raw, None
         if raw is not None:
             with contextlib.suppress(*_TORN):
-                self._socket.settimeout(0)
-            with contextlib.suppress(*_TORN):
+                self._socket.settimeout(0)  # TLS would say goodbye, and wait for an answer
                 raw.collect()
+            self._socket.close()
 
     @contextlib.contextmanager
     def _channel_of_its_own(self) -> Iterator[Any]:
@@ -312,8 +289,6 @@ class AmqpConnection:
             raise BrokerUnreachable(f"the connection to {self.address} is closed", "open it again")
         try:
             yield
-        except BrokerError:
-            raise
         except amqp.ChannelError as error:
             self._unsent.clear()
             raise refusal.of_message(error) from error

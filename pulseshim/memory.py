@@ -2,10 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from pulseshim.envelope import Envelope
+
+Settling: TypeAlias = Callable[[int, bool], None]
+"""Gets a delivery tag that was confirmed or nacked, and whether all before it are meant as well."""
+Receiving: TypeAlias = Callable[[int, str, str, bytes, Mapping[str, object]], None]
+"""Gets a message: delivery tag, exchange, routing key, body and properties."""
 
 _GLANCE = 0.01
 _ITS_OWN = frozenset({"delivery_info", "delivery_tag", "body_encoding", "priority"})
@@ -27,14 +32,14 @@ class MemoryConnection:
         self._link = self._transport.establish_connection()
         self._channel = self._transport.create_channel(self._link)
         self._published = self._confirmed = 0
-        self._acked: Callable[[int, bool], None] = lambda _tag, _multiple: None
+        self._acked: Settling = lambda _tag, _multiple: None
         self._queue = ""
-        self._received: Callable[[int, str, str, bytes, Mapping[str, object]], None] | None = None
+        self._received: Receiving | None = None
 
     def start_confirms(
         self,
-        acked: Callable[[int, bool], None],
-        nacked: Callable[[int, bool], None],  # noqa: ARG002 - it takes everything
+        acked: Settling,
+        nacked: Settling,  # noqa: ARG002 - it takes everything
         returned: Callable[[], None],  # noqa: ARG002 - it does not tell what nobody was bound to
     ) -> None:
         """Say from now on what was taken; delivery tags count from 1."""
@@ -63,13 +68,8 @@ class MemoryConnection:
     def flush(self) -> None:
         """Do nothing: what is published has arrived."""
 
-    def consume(
-        self,
-        exchange: str,
-        binding_key: str,
-        received: Callable[[int, str, str, bytes, Mapping[str, object]], None],
-    ) -> None:
-        """Bind a queue of one's own; `received` gets tag, exchange, routing key, body and properties."""
+    def consume(self, exchange: str, binding_key: str, received: Receiving) -> None:
+        """Bind a queue of one's own, whose messages `read` hands to `received`."""
         self.declare(exchange)
         self._queue = f"pulseshim-{id(self)}"
         self._channel.queue_declare(self._queue, exclusive=True, auto_delete=True)
