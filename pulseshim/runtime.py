@@ -199,7 +199,7 @@ class Runtime:
         for thread in threads:
             thread.join(max(0.0, until - self._clock()))
             if thread.is_alive():
-                log.warning("thread abandoned, what it did happens again", extra={"thread": thread.name})
+                log.warning("thread abandoned, what it did happens again", extra={"worker": thread.name})
 
     def _stored(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
