@@ -19,9 +19,7 @@ def pulseshim_commands() -> Iterable[click.Command]:
 
 
 @hookimpl
-def pulseshim_problems(
-    settings: Settings, states: Callable[[str], State], waiting: int
-) -> Iterable[Problem]:
+def pulseshim_problems(settings: Settings, states: Callable[[str], State], waiting: int) -> Iterable[Problem]:
     """Give what is wrong with the repositories that pushes were recorded in."""
     from pulseshim_plugins.git_check import problems  # noqa: PLC0415 - the reason stands below
 

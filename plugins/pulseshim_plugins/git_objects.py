@@ -1,6 +1,6 @@
 """What objects of a repository are: their types, the commits behind them, annotated tags, and the refs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -53,11 +53,20 @@ def read_tags(repository: Repository, ids: Iterable[str], most: int) -> dict[str
     return tags
 
 
-def current_refs(repository: Repository) -> Iterator[tuple[str, str]]:
-    """Give the refs that the repository has now and their values; names as `os.fsdecode` gives them."""
-    for line in repository.lines(("for-each-ref", "--format=%(objectname) %(refname)")):
-        value, _, name = line.partition(b" ")
-        yield name.decode("utf-8", "surrogateescape"), value.decode()
+def current_refs(repository: Repository) -> tuple[dict[str, str], set[str]]:
+    """Give the refs that the repository has now with their values, and the names of those that are symbolic.
+
+    Names are as `readable` gives them. A symbolic ref is no value of its own: it moves with another.
+    """
+    refs: dict[str, str] = {}
+    symbolic: set[str] = set()
+    for line in repository.lines(("for-each-ref", "--format=%(objectname) %(symref) %(refname)")):
+        value, target, name = line.decode("utf-8", "surrogateescape").split(" ", 2)
+        if target:
+            symbolic.add(readable(name))
+        else:
+            refs[readable(name)] = value
+    return refs, symbolic
 
 
 def _content(output: IO[bytes], most: int) -> bytes | None:

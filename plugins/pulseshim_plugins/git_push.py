@@ -101,10 +101,10 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
 def drift(path: str, announced: Refs, *, timeout: float) -> list[Drift]:
     """Give the refs of a git directory that are not what was announced; `timeout` is in seconds."""
     repository = Repository(path, time.monotonic() + timeout)
-    actual = {readable(ref): value for ref, value in current_refs(repository)} if repository.exists else {}
+    actual, symbolic = current_refs(repository) if repository.exists else ({}, set())
     return [
         Drift(ref, announced.get(ref), actual.get(ref))
-        for ref in sorted(announced.keys() | actual.keys())
+        for ref in sorted((announced.keys() | actual.keys()) - symbolic)
         if announced.get(ref) != actual.get(ref)
     ]
 
@@ -146,8 +146,8 @@ def _url(repository: Repository, record: Mapping[str, str], options: GitOptions)
 def _refs_before(repository: Repository, lines: Iterable[Line]) -> dict[str, str]:
     """Give the refs that a repository which was never looked at had before a push, as far as can be known."""
     refs = {readable(line.ref): line.old for line in lines}
-    now = current_refs(repository) if repository.exists else ()
-    others = {name: value for ref, value in now if (name := readable(ref)) not in refs}
+    now = current_refs(repository)[0] if repository.exists else {}
+    others = {ref: value for ref, value in now.items() if ref not in refs}
     return others | {ref: old for ref, old in refs.items() if old is not None}
 
 

@@ -31,7 +31,7 @@ _ENVIRONMENT = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_GRAFT_FILE": os.devnull + "/none",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
@@ -211,7 +211,7 @@ def _failure(path: str, command: str, status: int, said: bytes) -> GitFailed:
     text = said.decode(errors="backslashreplace").strip()
     if b"ermission denied" in said:
         return _unreadable(path, text)
-    if status == _DIED and any(sign in said for sign in _GONE):
+    if status == _DIED and any(sign in said.lower() for sign in _GONE):
         return ObjectsGone(f"{path} lacks objects: {text}")
     return GitFailed(f"git {command} in {path} failed ({status}): {text}", "correct that and retry")
 

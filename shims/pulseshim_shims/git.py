@@ -101,7 +101,8 @@ def push_messages(
     All refs are described. Commits fill what is left: the newest of each ref first, one ref after the other,
     so that what is left out is the oldest. The URLs are templates with {repo_url}, {path} and {push_id}.
     """
-    places = {"repo_url": push.url, "path": push.path, "push_id": push.push_id}
+    path = push.url.partition("://")[2].partition("/")[2]
+    places = {"repo_url": push.url, "path": path, "push_id": push.push_id}
     frame = _frame(push, max_bytes, push_json_url.format(**places), push_full_json_url.format(**places))
     room = max_bytes - _META_BYTES - len(msgspec.json.encode(frame.payload()))
     room -= len(msgspec.json.encode(frame.routing_key))

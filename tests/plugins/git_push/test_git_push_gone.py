@@ -1,0 +1,169 @@
+"""Repositories and objects that are gone, incomplete or unreadable when a push is read."""
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pulseshim_plugins.git_repository import GitFailed
+
+if TYPE_CHECKING:
+    from tests.plugins.git_push.conftest import Pushes
+
+
+def test_a_deleted_repository_still_has_its_push_told(pushes: "Pushes") -> None:
+    """What the hook recorded goes out, with nothing guessed."""
+    tip = pushes.commit("One")
+    recorded = pushes.push("main")
+    shutil.rmtree(pushes.bare)
+
+    (payload,) = pushes.read(recorded)
+
+    assert payload["repo_url"] == "https://git.example.org/group/project"
+    assert payload["branches"] == {"main": tip}
+    (update,) = payload["updates"]
+    assert (update["object"], update["commits"], update["commit_count"]) == (None, [], 0)
+    assert update["truncated"] is True
+
+
+def test_a_repository_that_moved_keeps_its_url(pushes: "Pushes") -> None:
+    """The last known URL of a repository that is gone is the one that its pushes are told with."""
+    pushes.git("config", "pulseshim.url", "https://other.example.org/own", cwd=pushes.bare)
+    pushes.commit("One")
+    pushes.read(pushes.push("main"))
+    pushes.commit("Two")
+    recorded = pushes.push("main")
+    pushes.bare.rename(pushes.root / "moved.git")
+
+    (payload,) = pushes.read(recorded)
+
+    assert (payload["repo_url"], payload["push_id"]) == ("https://other.example.org/own", 2)
+
+
+def test_collected_objects_do_not_stop_a_push(pushes: "Pushes") -> None:
+    """A force push and gc before anything is read: all is told, as far as it is known."""
+    base = pushes.commit("Base")
+    first = pushes.push("main")
+    lost = pushes.commit("Lost")
+    second = pushes.push("main")
+    pushes.git("reset", "-q", "--hard", base)
+    new = pushes.commit("New")
+    third = pushes.push("+main", "main:topic")
+    pushes.git("gc", "-q", "--prune=now", cwd=pushes.bare)
+
+    payloads = pushes.read(first, second, third)
+
+    gone, forced = payloads[1]["updates"][0], payloads[2]["updates"][0]
+    assert (gone["new"], gone["object"], gone["truncated"], gone["commits"]) == (lost, None, True, [])
+    assert (forced["old"], forced["new"], forced["object"]) == (lost, new, "commit")
+    assert (forced["forced"], forced["truncated"], forced["commits"]) == (True, True, [])
+    assert payloads[2]["updates"][1]["commits"][-1]["id"] == new
+
+
+def test_a_collected_announced_value_does_not_stop_later_pushes(pushes: "Pushes") -> None:
+    """An exclusion that is gone excludes nothing, and nothing fails."""
+    base = pushes.commit("Base")
+    pushes.read(pushes.push("main"))
+    pushes.commit("Lost")
+    pushes.git("tag", "-a", "lost", "-m", "Lost too")
+    pushes.read(pushes.push("main:topic", "lost"))
+    for ref in ("refs/heads/topic", "refs/tags/lost"):
+        pushes.git("update-ref", "-d", ref, cwd=pushes.bare)
+    pushes.git("gc", "-q", "--prune=now", cwd=pushes.bare)
+    pushes.git("reset", "-q", "--hard", base)
+    new = pushes.commit("New")
+
+    (update,) = pushes.updates("main")
+
+    assert [commit["id"] for commit in update["commits"]] == [new]
+
+
+def test_a_repository_with_a_hole_tells_what_it_can(pushes: "Pushes") -> None:
+    """A commit that is missing within what was pushed leaves the commits out, and says so."""
+    one = pushes.commit("One")
+    pushes.commit("Two")
+    recorded = pushes.push("main")
+    (pushes.bare / "objects" / one[:2] / one[2:]).unlink()
+
+    (payload,) = pushes.read(recorded)
+
+    (update,) = payload["updates"]
+    assert (update["object"], update["commits"], update["truncated"]) == ("commit", [], True)
+
+
+def test_a_shallow_repository_ends_where_it_is_cut(pushes: "Pushes") -> None:
+    """A push from a shallow clone into a repository that takes it has the commits that came."""
+    for number in range(4):
+        pushes.commit(f"Number {number}")
+    pushes.git("push", "-q", str(pushes.work), "main:whole")
+    pushes.git("config", "receive.shallowUpdate", "true", cwd=pushes.bare)
+    shallow = pushes.root / "shallow"
+    pushes.git("clone", "-q", "--depth=2", f"file://{pushes.work}", str(shallow), cwd=pushes.root)
+    pushes.git("push", "-q", str(pushes.bare), "main", cwd=shallow)
+    recorded = pushes.recorded((pushes.bare / "pushed").read_bytes())
+
+    (payload,) = pushes.read(recorded)
+
+    (update,) = payload["updates"]
+    assert [commit["message"] for commit in update["commits"]] == ["Number 2\n", "Number 3\n"]
+    assert update["truncated"] is False
+
+
+def test_objects_of_an_alternate_are_found(pushes: "Pushes") -> None:
+    """A fork that borrows objects is read through its alternates."""
+    tip = pushes.commit("One")
+    (pushes.bare / "objects" / "info" / "alternates").write_text(f"{pushes.work}/.git/objects\n")
+
+    (update,) = pushes.updates("main")
+
+    assert [commit["id"] for commit in update["commits"]] == [tip]
+
+
+def test_a_symbolic_ref_does_not_count_as_an_announced_value(pushes: "Pushes") -> None:
+    """HEAD and its like lead to refs that are told under their own names."""
+    tip = pushes.commit("One")
+    pushes.git("symbolic-ref", "refs/heads/alias", "refs/heads/main", cwd=pushes.bare)
+
+    (update,) = pushes.updates("main")
+
+    assert (update["ref"], [commit["id"] for commit in update["commits"]]) == ("refs/heads/main", [tip])
+
+
+def test_a_git_that_takes_too_long_is_stopped(pushes: "Pushes") -> None:
+    """The time for a push is bounded, and the error names repository and setting."""
+    pushes.options["timeout"] = "0s"
+    pushes.commit("One")
+
+    with pytest.raises(GitFailed, match=r"project\.git took too long.*plugins\.git\.timeout"):
+        pushes.read(pushes.push("main"))
+
+
+def test_a_broken_configuration_is_an_error_to_correct(pushes: "Pushes") -> None:
+    """Nothing is told of a repository whose privacy cannot be read."""
+    pushes.commit("One")
+    recorded = pushes.push("main")
+    (pushes.bare / "config").write_text("[core\n")
+
+    with pytest.raises(GitFailed, match="config"):
+        pushes.read(recorded)
+
+
+@pytest.mark.parametrize("url", ["no url", "https://", "https://host/", "/path"])
+def test_a_url_without_host_or_path_is_an_error_to_correct(pushes: "Pushes", url: str) -> None:
+    """A repository's own URL must give a routing key."""
+    pushes.git("config", "pulseshim.url", url, cwd=pushes.bare)
+    pushes.commit("One")
+
+    with pytest.raises(GitFailed, match=r"pulseshim\.url"):
+        pushes.read(pushes.push("main"))
+
+
+def test_a_directory_that_is_no_repository_is_one_that_is_gone(pushes: "Pushes") -> None:
+    """An invocation that names any other directory reads nothing there."""
+    recorded = replace(
+        pushes.recorded(f"{pushes.zero} {'1' * 40} refs/heads/x\n".encode()), cwd=str(pushes.root)
+    )
+
+    with pytest.raises(GitFailed, match="without host or path"):
+        pushes.read(recorded)
