@@ -1,0 +1,311 @@
+"""Write the generated parts of `docs/reference` from the code: `python contrib/dev/reference.py`.
+
+A page holds what people wrote and, between `<!-- generated: NAME -->` and `<!-- end -->`, what stands in the
+code already: settings, verbs, errors, messages and what plugins use. `--check` changes nothing and exits 1
+where a page is not what the code says. Nothing else is needed than the environment that the tests run in.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import click
+import msgspec
+
+import pulseshim
+import pulseshim_plugins
+import pulseshim_shims
+from pulseshim import Message, Settings, hookspecs
+from pulseshim.commands.emit import HELP as EMIT_HELP
+from pulseshim.commands.root import VERBS, cli
+from pulseshim.errors import PulseshimError
+from pulseshim.message import payload_schema
+from pulseshim_plugins.git_options import GitOptions
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {"plugins.git": GitOptions}
+
+_PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+_KEY = re.compile(r"^    (?P<name>\w+): ")
+_INTERNAL = {"origin"}
+_NAMED: dict[str, str] = {
+    "user": "Who logs in. Empty: `guest` at a broker on this host, else an error.",
+    "password_file": "A file that holds the password, and nothing else.",
+    "ca_file": "The authorities (PEM) that may sign the broker's certificate. Empty: the system's.",
+    "client_certificate": "A certificate (PEM) to show to the broker. Without a `user`, it says who we are.",
+    "client_key": "Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.",
+    "connect_timeout": "How long connecting, and each answer to a declaration, may take.",
+    "accounts": "Further accounts, each in a table of its own: see below.",
+    "level": "The least severe events that are logged.",
+    "format": "One line of `name=value` pairs, or one JSON object a line.",
+    "host": "The address to listen on.",
+    "port": "The port; 0: any that is free, named in the log.",
+    "exchange": "The exchange that pushes are announced on.",
+    "push_full_json_url": "As `push_json_url`, for the field of that name.",
+}
+"""What a key means that has no comment `#:` of its own in the code."""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or say which are stale."""
+    wanted = pages()
+    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
+    if "--check" not in arguments:
+        for path in stale:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(wanted[path])
+    for path in stale:
+        print(f"{'stale' if '--check' in arguments else 'written'}: {path.relative_to(ROOT)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def pages() -> dict[Path, str]:
+    """Give the text that each page of the reference must have."""
+    parts: dict[str, Callable[[], Iterator[str]]] = {
+        "settings": settings,
+        "verbs": verbs,
+        "errors": errors,
+        "messages": messages,
+        "names": names,
+        "hooks": hooks,
+    }
+
+    def part(match: re.Match[str]) -> str:
+        return f"{match[1]}\n" + "\n".join(parts[match["name"]]()) + f"\n\n{match[3]}"
+
+    texts = {path: _PART.sub(part, path.read_text()) for path in sorted(REFERENCE.glob("*.md"))}
+    schemas = {
+        REFERENCE / "schemas" / f"{kind.type}.json": json.dumps(schema(kind), indent=2) + "\n"
+        for kind in message_types()
+    }
+    return texts | schemas
+
+
+def settings() -> Iterator[str]:
+    """Give a table for each table of the settings."""
+    for path, kind in tables():
+        yield f"### `[{path}]`\n"
+        yield f"{_doc(kind)}\n"
+        yield "| key | type | default | meaning | variable |\n|---|---|---|---|---|"
+        meanings = comments(kind)
+        for field in msgspec.structs.fields(kind):
+            meaning = meanings.get(field.name) or _NAMED[field.name]
+            default = "" if field.default is msgspec.NODEFAULT else f"`{_toml(field.default)}`"
+            if isinstance(field.default, msgspec.Struct) or field.default is None:
+                default = "none"
+            variable = "PULSESHIM_" + f"{path}.{field.name}".upper().replace(".", "__")
+            words = (f"`{field.name}`", type_name(field.type), default, _cell(meaning), f"`{variable}`")
+            yield f"| {' | '.join(words)} |"
+        yield ""
+
+
+def tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Give the path and the type of each table."""
+    for field in msgspec.structs.fields(Settings):
+        kind = field.type
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            yield field.name, kind
+            for inner in msgspec.structs.fields(kind):
+                of = get_args(inner.type)[-1] if get_origin(inner.type) is dict else None
+                if isinstance(of, type) and issubclass(of, msgspec.Struct):
+                    yield f"{field.name}.{inner.name}.NAME", of
+    yield from PLUGIN_TABLES.items()
+
+
+def comments(kind: type) -> dict[str, str]:
+    """Give what the comments `#:` above the fields of a type say, by field."""
+    found: dict[str, str] = {}
+    said: list[str] = []
+    for line in inspect.getsource(kind).splitlines():
+        if line.startswith("    #: "):
+            said.append(line.removeprefix("    #: "))
+        elif match := _KEY.match(line):
+            if said:
+                found[match["name"]] = " ".join(said)
+            said = []
+    return found
+
+
+def type_name(kind: Any) -> str:
+    """Give a type of a setting in the words of TOML."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _limited(*arguments)
+    if origin is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+    if origin in (dict, list):
+        return f"{'table' if origin is dict else 'list'} of {type_name(arguments[-1])}"
+    if arguments:
+        return " or ".join(type_name(each) for each in arguments if each is not type(None))
+    return {str: "text", int: "integer", bool: "boolean"}.get(kind, "tables")
+
+
+def _limited(kind: Any, meta: msgspec.Meta) -> str:
+    if meta.pattern:
+        return "time"
+    limits = {"over": meta.gt, "from": meta.ge, "to": meta.le}
+    said = [f"{word} {value}" for word, value in limits.items() if value is not None]
+    return " ".join([type_name(kind), *said])
+
+
+def verbs() -> Iterator[str]:
+    """Give a section for each verb: how it is called, what it does, its options."""
+    root = cli()
+    context = click.Context(root, info_name="pulseshim", obj=None)
+    for name in sorted(VERBS.keys() | set(root.list_commands(context))):
+        if name == "emit":
+            yield "### `emit`\n"
+            yield f"```text\n{EMIT_HELP.rstrip()}\n```\n"
+            continue
+        command = root.get_command(context, name)
+        if command is not None:
+            yield from _verb(command, name, context)
+
+
+def _verb(command: click.Command, path: str, context: click.Context) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        if command.callback is not None:
+            yield f"### `{path}`\n"
+            yield f"{_doc(command.help)}\n"
+        for name in sorted(command.commands):
+            yield from _verb(command.commands[name], f"{path} {name}", context)
+        return
+    own = click.Context(command, info_name=path, parent=context)
+    words = [word for word in command.collect_usage_pieces(own) if word != "[OPTIONS]"]
+    yield f"### `{' '.join([path, *words])}`\n"
+    yield f"{_doc(command.help)}\n"
+    options = [o for o in command.params if isinstance(o, click.Option) and o.name not in _EVERYWHERE]
+    if options:
+        yield "| option | |\n|---|---|"
+        for option in options:
+            value = "" if option.is_flag else f" {option.metavar or option.type.name.upper()}"
+            shown = f" Default: {option.default:g}." if option.show_default else ""
+            yield f"| `{', '.join(option.opts)}{value}` | {_cell(option.help or '')}{shown} |"
+        yield ""
+
+
+_EVERYWHERE = ("config", "debug", "help")
+
+
+def errors() -> Iterator[str]:
+    """Give a table of all errors, those of the core first, with their exit codes."""
+    _import_all()
+    yield "| error | is a | exit code | meaning |\n|---|---|---|---|"
+    for kind in error_types():
+        base = kind.__mro__[1].__name__
+        parent = "" if base == "Exception" else f"`{base}`"
+        meaning = _cell(_doc(kind).partition("\n\n")[0])
+        yield f"| `{kind.__name__}` | {parent} | {kind.exit_code} | {meaning} |"
+
+
+def error_types() -> list[type[PulseshimError]]:
+    """Give `PulseshimError` and what derives from it: first the core's in their order, then the plugins'."""
+    found: list[type[PulseshimError]] = []
+
+    def add(kind: type[PulseshimError]) -> None:
+        if kind.__module__.partition(".")[0] in ("pulseshim", "pulseshim_plugins"):
+            found.append(kind)
+        for child in kind.__subclasses__():
+            add(child)
+
+    add(PulseshimError)
+    return sorted(found, key=lambda kind: kind.__module__ != "pulseshim.errors")
+
+
+def messages() -> Iterator[str]:
+    """Give for each type of message its fields, and those of the objects in it."""
+    for kind in message_types():
+        whole = schema(kind)
+        title = f"`{kind.type}`, version {kind.version}"
+        yield f"### {title}\n\n{whole['description']}\n\n[JSON Schema](schemas/{kind.type}.json)\n"
+        yield from _fields(whole)
+        for name, inner in whole.get("$defs", {}).items():
+            yield f"\n#### {name}\n\n{inner['description']}\n"
+            yield from _fields(inner)
+
+
+def _fields(of: dict[str, Any]) -> Iterator[str]:
+    yield "| field | type | |\n|---|---|---|"
+    for name, kind in of["properties"].items():
+        always = name in of["required"] or "default" in kind
+        yield f"| `{name}` | {_json_type(kind)} | {'' if always else 'may be absent'} |"
+
+
+def _json_type(kind: dict[str, Any]) -> str:
+    if "$ref" in kind:
+        return str(kind["$ref"]).rpartition("/")[2]
+    if "anyOf" in kind:
+        return " or ".join(_json_type(each) for each in kind["anyOf"])
+    if "enum" in kind:
+        return " or ".join(f"`{json.dumps(value)}`" for value in kind["enum"])
+    if kind["type"] == "array":
+        return f"list of {_json_type(kind['items'])}"
+    if kind["type"] == "object" and "additionalProperties" in kind:
+        return f"object of {_json_type(kind['additionalProperties'])}"
+    return str(kind["type"])
+
+
+def schema(kind: type[Message]) -> dict[str, Any]:
+    """Give the JSON Schema of a payload, its descriptions without the indentation of the code."""
+    whole = payload_schema(kind)
+    for each in (whole, *whole.get("$defs", {}).values()):
+        each["description"] = inspect.cleandoc(each.get("description", ""))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
+
+
+def message_types() -> list[type[Message]]:
+    """Give the types of message that pulseshim's own shims make."""
+    _import_all()
+    kinds = [kind for kind in Message.__subclasses__() if kind.__module__.startswith("pulseshim_shims.")]
+    return sorted(kinds, key=lambda kind: kind.type)
+
+
+def names() -> Iterator[str]:
+    """Give what a plugin can import from `pulseshim` and `pulseshim.testing`."""
+    yield "| name | |\n|---|---|"
+    testing = import_module("pulseshim.testing")
+    for module, prefix in ((pulseshim, ""), (testing, "testing.")):
+        for name in module.__all__:
+            value = getattr(module, name)
+            said = _doc(value).partition("\n\n")[0] if callable(value) and name != "hookimpl" else _HOOKIMPL
+            yield f"| `{prefix}{name}` | {_cell(said)} |"
+
+
+_HOOKIMPL = "The decorator that marks a function as the implementation of a hook."
+
+
+def hooks() -> Iterator[str]:
+    """Give each hook with its arguments and what it is for."""
+    for name, value in vars(hookspecs).items():
+        if name.startswith("pulseshim_"):
+            signature = str(inspect.signature(value)).replace("'", "")
+            yield f"### `{name}`\n\n```text\n{name}{signature}\n```\n\n{_doc(value)}\n"
+
+
+def _import_all() -> None:
+    for package in (pulseshim_shims, pulseshim_plugins):
+        for module in iter_modules(package.__path__):
+            import_module(f"{package.__name__}.{module.name}")
+
+
+def _doc(of: Any) -> str:
+    return inspect.cleandoc(of) if isinstance(of, str) else inspect.getdoc(of) or ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
