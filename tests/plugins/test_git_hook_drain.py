@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,16 @@ def test_a_push_that_is_not_recorded_starts_no_drain(server: "GitServer", stub: 
 
     assert "this push was not recorded" in said
     assert not Path(stub[1]).exists()
+
+
+def test_a_push_of_nothing_starts_no_drain(server: "GitServer") -> None:
+    """Run without input, the hook does not even try: a program that is not there would be named."""
+    repository = server.init("project.git", "--bare")
+    hook = server.install(repository, drain=["/does/not/exist"]).place.path
+
+    done = subprocess.run([hook], input=b"", cwd=repository, capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("program", ["/does/not/exist", "/etc/passwd"])
