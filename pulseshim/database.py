@@ -46,9 +46,6 @@ class Database:
         )
 
     def _prepare(self, *, readonly: bool) -> None:
-        if not readonly:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
         known, found = len(self._migrations), self._version()
         if found > known:
             raise StoreVersion(
@@ -64,6 +61,11 @@ class Database:
                 f"{self.path} has schema version {found}, this pulseshim reads version {known}",
                 "start pulseshim run or drain once: it brings the file up to date",
             )
+        if readonly:
+            return
+        # Only now: what is not ours, or of another version, stays as it is to the last byte.
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
         if found < known:
             self._migrate()
 

@@ -20,6 +20,7 @@ Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _ENVIRONMENT = "PULSESHIM_"
 _RESERVED = {"PULSESHIM_CONFIG", "PULSESHIM_BROKER_PASSWORD"}
+_CLOSE = 0.5
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
 
@@ -215,7 +216,7 @@ def _explain(text: str, kind: type[Any], origin: str, prefix: tuple[str, ...]) -
     unknown = _UNKNOWN.match(what)
     if unknown:
         key = ".".join([*where, unknown["field"]])
-        close = difflib.get_close_matches(unknown["field"], _fields(kind, where[len(prefix) :]), n=1)
+        close = difflib.get_close_matches(unknown["field"], _fields(kind, where[len(prefix) :]), n=1, cutoff=_CLOSE)
         hint = f"did you mean {close[0]}?" if close else "see docs/reference/settings.md for those there are"
         return SettingsError(f"{origin}: {key} is no setting", hint)
     if "regex" in what:
