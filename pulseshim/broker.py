@@ -198,8 +198,7 @@ class AmqpConnection:
         """
 
         def hand_over(message: Any) -> None:
-            info = message.delivery_info
-            address = info["delivery_tag"], info["exchange"], info["routing_key"]
+            address = (message.delivery_info[part] for part in ("delivery_tag", "exchange", "routing_key"))
             received(*address, message.body, message.properties)
 
         with self._channel_of_its_own() as channel:
