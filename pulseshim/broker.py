@@ -32,7 +32,7 @@ _PREFETCH = 200
 _FAREWELL = 1.0
 _TORN = (OSError, amqp.AMQPError, AttributeError, KeyError, TypeError, ValueError, struct.error)
 """What py-amqp raises of a connection that is torn, or that speaks something else, knowing it or not."""
-_ACCESS_REFUSED = 403
+_ADDRESS = ("delivery_tag", "exchange", "routing_key")
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 """Where the system has it: how long TCP waits for an acknowledgment, in ms. py-amqp makes it a second."""
 
@@ -160,7 +160,7 @@ class AmqpConnection:
             except amqp.ChannelError as error:
                 if error.method_sig != spec.Exchange.Declare:
                     raise  # the other channel was closed while we waited
-                if error.reply_code != _ACCESS_REFUSED:
+                if not isinstance(error, amqp.AccessRefused):
                     raise refusal.of_exchange(error, exchange, self._account.user) from error
                 self._look_for(channel, exchange)
 
@@ -198,8 +198,8 @@ class AmqpConnection:
         """
 
         def hand_over(message: Any) -> None:
-            address = (message.delivery_info[part] for part in ("delivery_tag", "exchange", "routing_key"))
-            received(*address, message.body, message.properties)
+            tag, exchange, key = (message.delivery_info[part] for part in _ADDRESS)
+            received(tag, exchange, key, message.body, message.properties)
 
         with self._channel_of_its_own() as channel:
             try:
