@@ -4,8 +4,8 @@ Everything a plugin needs is importable from here. Names are loaded when they ar
 `import pulseshim` costs a hook nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# Type checkers take this for true. Importing `typing` for it would cost a hook several milliseconds.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pulseshim.envelope import Envelope
@@ -56,11 +56,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 - it costs a hook 20 ms
 
         return version("pulseshim")
     if name in _HOMES:
+        from importlib import import_module  # noqa: PLC0415 - likewise
+
         return getattr(import_module(f"pulseshim.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import click
 
+from pulseshim.commands import emit
 from pulseshim.commands.session import Session, equip
 from pulseshim.errors import PulseshimError
 from pulseshim.plugin_manager import PluginManager, installed
@@ -38,6 +39,8 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Give a command by its name."""
+        if cmd_name == "emit":
+            return _emit()
         if cmd_name in VERBS:
             module = import_module(f"pulseshim.commands.{VERBS[cmd_name][0]}")
             command: click.Command = module.command
@@ -50,6 +53,18 @@ class Verbs(click.Group):
         rows += [(name, found.get_short_help_str(80)) for name, found in _plugin_commands(ctx).items()]
         with formatter.section("Verbs"):
             formatter.write_dl(sorted(rows))
+
+
+def _emit() -> click.Command:
+    """Give `emit` as it is called behind options of `pulseshim` itself: it reads its words without click."""
+
+    @click.command("emit", add_help_option=False, context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    @click.pass_obj
+    def command(session: Session, words: tuple[str, ...]) -> int:
+        return emit.main([*(["--config", session.config] if session.config else []), *words])
+
+    return command
 
 
 def _plugin_commands(context: click.Context) -> dict[str, click.Command]:
