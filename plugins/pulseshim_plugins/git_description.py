@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice, zip_longest
 
 from pulseshim import readable
-from pulseshim_plugins.git_history import Brought, brought, discarded, read_commits
+from pulseshim_plugins.git_history import Brought, brought, descending, discarded, read_commits
 from pulseshim_plugins.git_objects import Found, find, read_tags
 from pulseshim_plugins.git_repository import ObjectsGone, Repository
 from pulseshim_plugins.git_update import Line
@@ -99,23 +99,16 @@ def _forced(
 ) -> set[int]:
     """Say which updates were forced: tags that moved, and values that do not descend from those before."""
     forced = set()
-    asked: dict[tuple[str, str], bool] = {}
+    asked = {}
     for index, line in complete.items():
         if line.old is None or line.new is None or line.old == line.new:
             continue
         if line.ref.startswith("refs/tags/") or index not in old or index not in new or old[index] in lost:
             forced.add(index)
         elif index in doubtful:
-            pair = (old[index], new[index])
-            if pair not in asked:
-                asked[pair] = _descends(repository, *pair)
-            if not asked[pair]:
-                forced.add(index)
-    return forced
-
-
-def _descends(repository: Repository, old: str, new: str) -> bool:
-    return not list(repository.lines(("rev-list", "--max-count=1", "--stdin"), (old, f"^{new}")))
+            asked[index] = (old[index], new[index])
+    sound = descending(repository, asked.values())
+    return forced | {index for index, pair in asked.items() if pair not in sound}
 
 
 def _lacks(line: Line, found: Mapping[str, Found]) -> bool:

@@ -1,7 +1,7 @@
 """Commits as a stream of `git log -z --raw`, and which of them a push brought or discarded."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import IO
@@ -12,6 +12,7 @@ from pulseshim import readable
 from pulseshim_plugins.git_repository import Repository, chunks
 from pulseshim_shims.git_payload import Commit, FileChange, FileStatus, file_change, original, person
 
+_WALK = ("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin")
 _LOG = (
     "log",
     "--stdin",
@@ -46,6 +47,8 @@ _STATUS: dict[str, FileStatus] = {
 # What the JSON of a commit and of a file takes at least, beside the texts in it.
 _COMMIT_BYTES = 200
 _FILE_BYTES = 40
+# Up to so many pairs are asked about one by one.
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,8 @@ def brought(
     newest: dict[int, list[str]] = {}
     counts: Counter[int] = Counter()
     descending = {index for index, tip in tips.items() if olds.get(index) == tip}
-    arguments = ("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin")
     given = chain(tips.values(), (f"^{value}" for value in excluded))
-    for line in repository.lines(arguments, given):
+    for line in repository.lines(_WALK, given):
         commit, *parents = line.split()
         owner = owners.pop(commit)
         counts[owner] += 1
@@ -99,22 +101,42 @@ def brought(
 def discarded(repository: Repository, olds: Iterable[str], kept: Iterable[str]) -> dict[str, int]:
     """Say for each old value how many commits it reaches that none of `kept` does; 0 is left out."""
     tips = list(dict.fromkeys(olds))
+    sizes = Counter(tips_of_it for _, tips_of_it in _reached(repository, tips, kept))
+    # Each bit becomes a number of 32 bits, so that one addition counts for all tips: there may be thousands.
+    total = 0
+    for tips_of_it, size in sizes.items():
+        total += size * int(f"{tips_of_it:b}".replace("0", "0" * 8).replace("1", "00000001"), 16)
+    numbers = total.to_bytes(4 * len(tips), "little")
+    counts = {tip: int.from_bytes(numbers[4 * at : 4 * at + 4], "little") for at, tip in enumerate(tips)}
+    return {tip: count for tip, count in counts.items() if count}
+
+
+def descending(repository: Repository, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Give those pairs of an old and a new value in which the new one descends from the old one."""
+    pairs = set(pairs)
+    if len(pairs) <= _FEW:
+        arguments = ("rev-list", "--max-count=1", "--stdin")
+        return {(old, new) for old, new in pairs if not list(repository.lines(arguments, (old, f"^{new}")))}
+    # One walk through all of the history is cheaper than many through parts of it.
+    tips = list({new for _, new in pairs})
+    olds = {old.encode() for old, _ in pairs}
+    reaching = {commit: tips_of_it for commit, tips_of_it in _reached(repository, tips, ()) if commit in olds}
+    bits = {tip: 1 << position for position, tip in enumerate(tips)}
+    return {(old, new) for old, new in pairs if reaching.get(old.encode(), 0) & bits[new]}
+
+
+def _reached(
+    repository: Repository, tips: Sequence[str], excluded: Iterable[str]
+) -> Iterator[tuple[bytes, int]]:
+    """Give the commits that `tips` reach and `excluded` do not, each with its tips: bit n is number n."""
     bits = {tip.encode(): 1 << position for position, tip in enumerate(tips)}
     reaching: dict[bytes, int] = {}
-    sizes: Counter[int] = Counter()
-    arguments = ("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin")
-    for line in repository.lines(arguments, chain(tips, (f"^{value}" for value in kept))):
+    for line in repository.lines(_WALK, chain(tips, (f"^{value}" for value in excluded))):
         commit, *parents = line.split()
         tips_of_it = reaching.pop(commit, 0) | bits.get(commit, 0)
-        sizes[tips_of_it] += 1
         for parent in parents:
             reaching[parent] = reaching.get(parent, 0) | tips_of_it
-    counts: Counter[str] = Counter()
-    for tips_of_it, size in sizes.items():
-        for tip, bit in zip(tips, reversed(f"{tips_of_it:0{len(tips)}b}"), strict=True):
-            if bit == "1":
-                counts[tip] += size
-    return counts
+        yield commit, tips_of_it
 
 
 def read_commits(repository: Repository, ids: Iterable[str], budget: int) -> Iterator[Commit]:

@@ -44,58 +44,69 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
     """Give the push that an invocation of the hook recorded: one, or none of a private repository.
 
     An invocation with the argument `baseline` holds the refs as they were when the hook was installed: they
-    count as announced. Without one, the refs that the first push finds do, but for its own; what was pushed
-    between it and its reading is then taken to have been there before.
+    count as announced. Without one, those that the first push finds do, but for its own and for those that
+    changed since: what a server had packed since then is taken to have been there before.
     """
-    path = git_directory(invocation.cwd)
-    repository = Repository(path, time.monotonic() + seconds(options.timeout))
-    history = f"repository:{readable(path)}"
+    repository = Repository(git_directory(invocation.cwd), time.monotonic() + seconds(options.timeout))
+    path = readable(repository.path)
+    record = state.get(f"repository:{path}")
     baseline = "baseline" in invocation.arguments
     lines = [] if baseline else parse_updates(invocation.stdin)
     refs = parse_baseline(invocation.stdin) if baseline else {}
-    record = state.get(history)
     url = _url(repository, record, options)
     if not url:
         if not baseline:
             state.count("private")
-        if record or public_url(path, None, options.repositories):
-            # Remembered, so that it is private when it is gone, too; and what it has announced is not kept up
-            # while it is private, so that its refs are looked at again when it no longer is.
-            state.set(history, {**record, "url": ""})
+        if record or public_url(repository.path, None, options.repositories):
+            # Remembered, so that it is private when it is gone, too. What it announced is not kept up
+            # meanwhile: its refs are looked at again when it no longer is private.
+            state.set(f"repository:{path}", {**record, "url": ""})
+            state.set(f"refs:{path}", {})
         return []
     if baseline:
-        state.set(f"refs:{readable(path)}", refs)
-        state.set(history, {"push_id": "0", **record, "url": url})
+        state.set(f"refs:{path}", refs)
+        state.set(f"repository:{path}", {"push_id": "0", **record, "url": url})
         return []
-    if not lines:
-        return []
+    return [_next_push(invocation, state, repository, lines, url, options.max_bytes)] if lines else []
+
+
+def _next_push(
+    invocation: Invocation,
+    state: State,
+    repository: Repository,
+    lines: list[Line],
+    url: str,
+    max_bytes: int,
+) -> GitPush:
+    """Give the next push of a repository that is public, and remember what it announces."""
+    path = readable(repository.path)
+    record = state.get(f"repository:{path}")
     known = bool(record.get("url"))
-    announced = state.get(f"refs:{readable(path)}") if known else _refs_before(repository, lines)
+    announced = state.get(f"refs:{path}") if known else _refs_before(repository, invocation, lines)
     recorded_at = int(invocation.recorded_at.timestamp() * 1_000_000)
-    late = recorded_at < int(record.get("recorded_at", "0"))
-    unannounced = {line.ref for line in lines if known and announced.get(readable(line.ref)) != line.old}
-    if unannounced and not late:
+    latest = int(record.get("recorded_at", "0"))
+    elsewhere = {line.ref for line in lines if known and announced.get(readable(line.ref)) != line.old}
+    late = recorded_at < latest
+    if elsewhere and not late:
         state.count("unannounced")
-        log.info("refs changed unannounced", extra={"repository": readable(path), "refs": len(unannounced)})
-    updates = describe(repository, lines, announced, options.max_bytes)
+        log.info("refs changed unannounced", extra={"repository": path, "refs": len(elsewhere)})
+    updates = describe(repository, lines, announced, max_bytes)
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
-    news = [line for line in lines if not (late and line.ref in unannounced)]
-    state.set(f"refs:{readable(path)}", after(announced, news))
-    latest = max(recorded_at, int(record.get("recorded_at", "0")))
-    state.set(history, {"push_id": str(push_id), "url": url, "recorded_at": str(latest)})
-    return [
-        GitPush(
-            id=invocation.id,
-            url=url,
-            path=url_path(url),
-            push_id=push_id,
-            time=int(invocation.recorded_at.timestamp()),
-            user=next((user for name in _USERS if (user := invocation.environ.get(name))), ""),
-            options=_push_options(invocation.environ),
-            updates=updates,
-        )
-    ]
+    news = [line for line in lines if not (late and line.ref in elsewhere)]
+    state.set(f"refs:{path}", _after(announced, news))
+    remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(max(recorded_at, latest))}
+    state.set(f"repository:{path}", remembered)
+    return GitPush(
+        id=invocation.id,
+        url=url,
+        path=url_path(url),
+        push_id=push_id,
+        time=int(invocation.recorded_at.timestamp()),
+        user=next((user for name in _USERS if (user := invocation.environ.get(name))), ""),
+        options=_push_options(invocation.environ),
+        updates=updates,
+    )
 
 
 def drift(path: str, announced: Refs, *, timeout: float) -> list[Drift]:
@@ -109,7 +120,7 @@ def drift(path: str, announced: Refs, *, timeout: float) -> list[Drift]:
     ]
 
 
-def after(announced: Refs, lines: Iterable[Line]) -> dict[str, str]:
+def _after(announced: Refs, lines: Iterable[Line]) -> dict[str, str]:
     """Give the announced refs as a push leaves them."""
     refs = dict(announced)
     for line in lines:
@@ -143,12 +154,24 @@ def _url(repository: Repository, record: Mapping[str, str], options: GitOptions)
         ) from error
 
 
-def _refs_before(repository: Repository, lines: Iterable[Line]) -> dict[str, str]:
-    """Give the refs that a repository which was never looked at had before a push, as far as can be known."""
+def _refs_before(repository: Repository, invocation: Invocation, lines: Iterable[Line]) -> dict[str, str]:
+    """Give the refs that a repository which was never looked at had before a push, as far as can be known.
+
+    A ref whose file is newer than the push was set by a later one: what it was before, nobody knows.
+    """
     refs = {readable(line.ref): line.old for line in lines}
     now = current_refs(repository)[0] if repository.exists else {}
-    others = {ref: value for ref, value in now.items() if ref not in refs}
-    return others | {ref: old for ref, old in refs.items() if old is not None}
+    for ref, value in now.items():
+        if ref not in refs and not _is_newer(os.path.join(repository.path, ref), invocation):
+            refs[ref] = value
+    return {ref: value for ref, value in refs.items() if value is not None}
+
+
+def _is_newer(file: str, invocation: Invocation) -> bool:
+    try:
+        return os.stat(file).st_mtime > invocation.recorded_at.timestamp()
+    except OSError:
+        return False
 
 
 def _push_options(environ: Mapping[str, str]) -> tuple[str, ...]:

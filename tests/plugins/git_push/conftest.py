@@ -2,8 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Pushes:
         (self.bare / "hooks").mkdir()
         (self.bare / "hooks" / "post-receive").write_text(HOOK)
         (self.bare / "hooks" / "post-receive").chmod(0o755)
-        self.git("remote", "add", "origin", str(self.bare))
+        self.git("config", "remote.origin.url", str(self.bare))
 
     @property
     def zero(self) -> str:
@@ -99,6 +100,7 @@ class Pushes:
             stdin=stdin,
             environ={"USER": "someone"} if environ is None else environ,
             cwd=str(self.bare),
+            recorded_at=datetime.now(UTC),
             id=f"00000000-0000-4000-8000-{self.count:012}",
         )
 
@@ -134,3 +136,9 @@ def pushes(tmp_path: Path) -> Pushes:
 def sha256_pushes(tmp_path: Path) -> Pushes:
     """Give a repository whose objects have SHA-256 names."""
     return Pushes(tmp_path, object_format="sha256")
+
+
+@pytest.fixture(scope="session")
+def make_pushes() -> Callable[[Path], Pushes]:
+    """Give what makes a repository that is pushed into in a directory: for many in one test."""
+    return Pushes

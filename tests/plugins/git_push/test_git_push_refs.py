@@ -268,7 +268,6 @@ def test_a_mirror_push_tells_every_ref(pushes: "Pushes") -> None:
     """With --mirror, creations, updates and deletions of all kinds come in one push."""
     pushes.commit("Base")
     pushes.git("branch", "topic")
-    pushes.git("config", "--unset", "remote.origin.fetch")
     pushes.read(pushes.push("--mirror"))
     pushes.git("branch", "-q", "-D", "topic")
     pushes.git("tag", "v1")

@@ -90,6 +90,17 @@ def test_without_a_baseline_other_refs_count_as_announced(pushes: "Pushes") -> N
     assert ids(payload) == [new]
 
 
+def test_refs_of_later_pushes_are_not_taken_for_older_ones(pushes: "Pushes") -> None:
+    """Pushes that waited for a first reading keep their commits, though other refs have them by then."""
+    one = pushes.commit("One")
+    first = pushes.push("main")
+    second = pushes.push("main:topic")
+
+    payloads = pushes.read(first, second)
+
+    assert [ids(payload) for payload in payloads] == [[one], []]
+
+
 def test_a_change_that_no_hook_told_of_is_counted(pushes: "Pushes") -> None:
     """A push that finds a ref elsewhere than announced is described as the hook saw it."""
     pushes.commit("One")
