@@ -126,6 +126,14 @@ def test_a_virtual_host_without_permission_is_a_denial_that_names_user_and_host(
     assert f"does not let stranger into the virtual host {vhost.name}" in told
 
 
+def test_a_limit_of_connections_is_waited_for(make: Making, account: Account, vhost: "VirtualHost") -> None:
+    """Our own connection from before may still count: nobody must correct anything."""
+    vhost.node.api("PUT", f"vhost-limits/{vhost.name}/max-connections", {"value": 0})
+
+    with pytest.raises(BrokerUnreachable, match="limit"):
+        make(account).open()
+
+
 def test_a_port_where_nobody_listens_is_named(make: Making, account: Account, tcp_proxy: Proxies) -> None:
     """Nothing waits for a time-out there."""
     proxy = tcp_proxy(0)
