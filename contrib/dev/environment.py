@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 OLDEST_PYTHON = (3, 11)
-TIMEOUT = 30
-PYPI = "https://pypi.org/simple"
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
 WHEEL = re.compile(r"pip-([0-9]+(?:\.[0-9]+)*)-py3-none-any\.whl")
 LOWER_BOUND = re.compile(r">=\s*3\.([0-9]+)")
@@ -42,7 +40,7 @@ def main(directory: str) -> int:
     venv.create(directory, with_pip=has_ensurepip, clear=True, symlinks=True)
     if has_ensurepip:
         return 0
-    index = (setting("index-url") or PYPI).rstrip("/")
+    index = (setting("index-url") or "https://pypi.org/simple").rstrip("/")
     with tempfile.TemporaryDirectory() as scratch:
         try:
             wheel = fetch_pip(f"{index}/pip/", Path(scratch))
@@ -93,7 +91,7 @@ def fetch(url: str) -> tuple[bytes, str]:
     """Give what a URL holds, and where it was found after redirections."""
     request = urllib.request.Request(url, headers={"Accept": f"{JSON_PAGE}, */*;q=0.1"})
     trust = ssl.create_default_context(cafile=setting("cert"))
-    with urllib.request.urlopen(request, timeout=TIMEOUT, context=trust) as answer:
+    with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
         return answer.read(), answer.url
 
 
