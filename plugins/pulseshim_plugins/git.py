@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pulseshim import Exchange, Feed, HookSource, Problem, Settings, State, hookimpl
+from pulseshim.errors import PluginError
 from pulseshim_plugins.git_commands import commands
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.git import GitPushMessage, push_messages
@@ -29,8 +30,13 @@ def pulseshim_problems(settings: Settings, states: Callable[[str], State], waiti
 @hookimpl
 def pulseshim_feeds(settings: Settings) -> Iterable[Feed[Any]]:
     """Give the feed of git pushes."""
-    # GitPython costs 60 ms and runs git once: only those who read pushes pay for it.
-    from pulseshim_plugins.git_push import read_push  # noqa: PLC0415
+    try:
+        # GitPython costs 60 ms and runs git once: only those who read pushes pay for it.
+        from pulseshim_plugins.git_push import read_push  # noqa: PLC0415
+    except ImportError as error:
+        raise PluginError(
+            "git needs GitPython and git", "pip install 'pulseshim[git]', and install git"
+        ) from error
 
     options = settings.options("git", GitOptions)
     check_options(options, settings.origin)

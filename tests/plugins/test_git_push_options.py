@@ -1,5 +1,7 @@
 """The options of the git plugin, and the public URLs that they give."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,21 @@ def test_an_option_that_cannot_be_used_is_named(table: dict[str, Any], words: st
         list(pulseshim_feeds(settings))
 
     assert "/etc/pulseshim/pulseshim.toml: plugins.git." in str(raised.value)
+
+
+def test_without_git_the_plugin_says_what_to_install() -> None:
+    """A machine without git gets a sentence and a remedy when pushes are to be read."""
+    program = "from pulseshim import *; from pulseshim_plugins.git import *; pulseshim_feeds(Settings())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "PluginError: git needs GitPython and git: pip install 'pulseshim[git]'" in done.stderr
 
 
 def test_the_feed_publishes_where_the_options_say() -> None:

@@ -1,12 +1,15 @@
 """Repositories and objects that are gone, incomplete or unreadable when a push is read."""
 
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pulseshim_plugins.git_repository import GitFailed
+from pulseshim_plugins.git_repository import GitFailed, GitTimedOut
 
 if TYPE_CHECKING:
     from tests.plugins.git_push.conftest import Pushes
@@ -167,3 +170,80 @@ def test_a_directory_that_is_no_repository_is_one_that_is_gone(pushes: "Pushes")
 
     with pytest.raises(GitFailed, match="without host or path"):
         pushes.read(recorded)
+
+
+@pytest.fixture
+def replace_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give what puts a script in the place of git."""
+
+    def put(script: str) -> None:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "git").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+
+    return put
+
+
+def test_a_git_that_hangs_is_ended_with_all_that_it_started(
+    pushes: "Pushes", tmp_path: Path, replace_git: "Callable[[str], None]"
+) -> None:
+    """Nothing is left behind, though a child holds git's output open."""
+    pushes.options["timeout"] = "500ms"
+    pushes.commit("One")
+    recorded = pushes.push("main")
+    replace_git(f"sleep 600 & echo $! > {tmp_path}/child; wait")
+
+    with pytest.raises(GitTimedOut, match="took too long"):
+        pushes.read(recorded)
+
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 10
+    while _runs(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (
+            "echo 'fatal: cannot open pack: Permission denied' >&2; exit 128",
+            "let the account of the runtime read",
+        ),
+        ("kill -9 $$", r"failed \(-9\)"),
+        ("echo 'fatal: out of memory' >&2; exit 128", "out of memory"),
+    ],
+)
+def test_a_failure_of_git_itself_is_no_missing_object(
+    pushes: "Pushes", replace_git: "Callable[[str], None]", script: str, words: str
+) -> None:
+    """What may go better next time is an error, and the push is not told without its commits."""
+    pushes.commit("One")
+    recorded = pushes.push("main")
+    pushes.read(recorded)
+    before = dict(pushes.state.entries)
+    real = shutil.which("git")
+    replace_git(f'case "$*" in *rev-list*) {script};; *) exec {real} "$@";; esac')
+
+    with pytest.raises(GitFailed, match=words):
+        pushes.read(recorded)
+
+    assert pushes.state.entries == before
+
+
+def test_a_git_that_is_not_there_is_named(pushes: "Pushes", monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remedy is to install it."""
+    pushes.commit("One")
+    recorded = pushes.push("main")
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    with pytest.raises(GitFailed, match="git"):
+        pushes.read(recorded)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -32,7 +32,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=15,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,

@@ -356,3 +356,12 @@ def test_refs_with_odd_names_are_told(pushes: "Pushes") -> None:
     assert updates["caf\\xe9"]["name_bytes"] == "Y2Fm6Q=="
     assert updates["caf\\xe9"]["ref_bytes"] == "cmVmcy9oZWFkcy9jYWbp"
     assert "name_bytes" not in updates["50%"]
+
+
+def test_a_deletion_of_what_was_not_there_is_told(pushes: "Pushes") -> None:
+    """A line without values, which some servers write, is a deletion that lost nothing."""
+    (payload,) = pushes.read(pushes.recorded(f"{pushes.zero} {pushes.zero} refs/heads/x".encode()))
+
+    (update,) = payload["updates"]
+    assert (update["change"], update["old"], update["new"]) == ("deleted", None, None)
+    assert (update["discarded_count"], update["truncated"]) == (0, False)
