@@ -30,7 +30,9 @@ def main(repository: str, max_bytes: int) -> None:
     )  # fmt: skip
     options = GitOptions(repositories={repository: "https://git.example.org/project"}, max_bytes=max_bytes)
     # As at the service's second push: the repository is known, and nothing was announced.
-    state = MemoryState({f"repository:{repository}": {"push_id": "0", "url": "https://git.example.org/project"}})
+    state = MemoryState(
+        {f"repository:{repository}": {"push_id": "0", "url": "https://git.example.org/project"}}
+    )
     begin = time.perf_counter()
     for push in read_push(invocation, state, options):
         for message in push_messages(push, max_bytes=max_bytes):

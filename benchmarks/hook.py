@@ -17,7 +17,11 @@ def measure() -> list[Row]:
         repository, environ = root / "srv" / "project.git", git_environ()
         environ["PULSESHIM_STORE__DIRECTORY"] = str(root / "store")
         run(["git", "init", "-q", "--bare", str(repository)], root, environ=environ)
-        run([sys.executable, "-m", "pulseshim", "hook", "install", "git", str(repository)], root, environ=environ)
+        run(
+            [sys.executable, "-m", "pulseshim", "hook", "install", "git", str(repository)],
+            root,
+            environ=environ,
+        )
         hook = repository / "hooks" / "post-receive"
         interpreter = hook.read_text().splitlines()[0].removeprefix("#!").split()[0]
         ours, theirs = in_turn(

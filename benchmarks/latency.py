@@ -20,7 +20,9 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as directory, node() as broker:
         root = Path(directory).resolve()
         with service(root, broker.port) as running:
-            account = Account(name="", urls=(f"amqp://127.0.0.1:{broker.port}/",), user="guest", password="guest")
+            account = Account(
+                name="", urls=(f"amqp://127.0.0.1:{broker.port}/",), user="guest", password="guest"
+            )
             with Consumer(account, "exchange/gitpushes/v1") as consumer:
                 waits = []
                 for number in range(_PUSHES):
@@ -35,4 +37,12 @@ def measure() -> list[Row]:
     low, _, high = quantiles(waits, n=4)
     middle = median(waits)
     spread = f"{low * 1000:.0f} to {high * 1000:.0f} ms"
-    return [Row("push returned to message consumed", "under 100 ms", f"{middle * 1000:.0f} ms", spread, middle < _TARGET)]
+    return [
+        Row(
+            "push returned to message consumed",
+            "under 100 ms",
+            f"{middle * 1000:.0f} ms",
+            spread,
+            middle < _TARGET,
+        )
+    ]

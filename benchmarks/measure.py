@@ -38,7 +38,11 @@ def in_turn(rounds: int, *actions: Callable[[], float]) -> list[list[float]]:
 
 
 def ratio_row(
-    what: str, ours: Sequence[float], theirs: Sequence[float], sense: Literal["at most", "at least"], target: float
+    what: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    sense: Literal["at most", "at least"],
+    target: float,
 ) -> Row:
     """Give the row of a ratio, ours to theirs, round by round."""
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
@@ -48,7 +52,9 @@ def ratio_row(
     return Row(what, f"{sense} {target:g} ×", f"{middle:.2f} ×", f"{low:.2f} to {high:.2f}", met)
 
 
-def run(command: Sequence[str], directory: Path, stdin: bytes = b"", environ: dict[str, str] | None = None) -> None:
+def run(
+    command: Sequence[str], directory: Path, stdin: bytes = b"", environ: dict[str, str] | None = None
+) -> None:
     """Run a process to its end; it has to succeed."""
     subprocess.run(command, cwd=directory, input=stdin, env=environ, check=True, capture_output=True)
 
@@ -56,7 +62,11 @@ def run(command: Sequence[str], directory: Path, stdin: bytes = b"", environ: di
 def git_environ() -> dict[str, str]:
     """Give an environment in which git depends on nobody's configuration."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "PULSESHIM_"))}
-    names = {f"GIT_{role}_{what}": "bench@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    names = {
+        f"GIT_{role}_{what}": "bench@example.org"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     return {**kept, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
@@ -67,4 +77,5 @@ def machine() -> str:
         if line.startswith("model name"):
             name = line.partition(":")[2].strip()
             break
-    return f"{name}, {os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    system = f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+    return f"{name}, {os.cpu_count()} cores, {system}"

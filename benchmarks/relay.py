@@ -13,6 +13,7 @@ import aio_pika
 import amqp
 import kombu
 import pika
+
 from benchmarks.measure import Row, in_turn, ratio_row
 from benchmarks.node import node
 from pulseshim.account import Account
@@ -79,7 +80,9 @@ class Peers:
             Outgoing(Filler(routing_key=_KEY, event_id=str(n), text="x" * 180), EXCHANGE, "bench", "")
             for n in range(_MESSAGES)
         )
-        account = Account(name="", urls=(f"amqp://{self._host}:{self._port}/",), user="guest", password="guest")
+        account = Account(
+            name="", urls=(f"amqp://{self._host}:{self._port}/",), user="guest", password="guest"
+        )
         relay = Relay(
             "", outbox, ParkedItems(database, milliseconds), Publisher(account, [EXCHANGE.name]),
             window=1000, clock=time.monotonic, random=lambda: 0.0,
@@ -103,7 +106,9 @@ class Peers:
             producer = connection.Producer()
             begin = time.perf_counter()
             for _ in range(_SLOW_MESSAGES):
-                producer.publish(_BODY, exchange=EXCHANGE.name, routing_key=_KEY, delivery_mode=2, mandatory=False)
+                producer.publish(
+                    _BODY, exchange=EXCHANGE.name, routing_key=_KEY, delivery_mode=2, mandatory=False
+                )
             return self._rate(_SLOW_MESSAGES, begin)
 
     def amqp_unconfirmed(self) -> float:
@@ -140,7 +145,9 @@ class Peers:
             message = aio_pika.Message(_BODY, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
             begin = time.perf_counter()
             for _ in range(_SLOW_MESSAGES // _AT_ONCE):
-                await asyncio.gather(*(exchange.publish(message, _KEY, mandatory=False) for _ in range(_AT_ONCE)))
+                await asyncio.gather(
+                    *(exchange.publish(message, _KEY, mandatory=False) for _ in range(_AT_ONCE))
+                )
             return self._rate(_SLOW_MESSAGES, begin)
 
 

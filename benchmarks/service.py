@@ -39,10 +39,16 @@ def service(root: Path, port: int) -> Iterator[Service]:
     config.write_text(_SETTINGS.format(root=root, url=f"amqp://127.0.0.1:{port}/"))
     pulseshim = [sys.executable, "-m", "pulseshim"]
     run(["git", "init", "-q", "--bare", "-b", "main", str(repository)], root, environ=environ)
-    run([*pulseshim, "hook", "install", "git", str(repository), "--config", str(config)], root, environ=environ)
+    run(
+        [*pulseshim, "hook", "install", "git", str(repository), "--config", str(config)],
+        root,
+        environ=environ,
+    )
     run(["git", "clone", "-q", str(repository), str(clone)], root, environ=environ)
     with (root / "log").open("w") as log:
-        process = subprocess.Popen([*pulseshim, "run", "--config", str(config)], cwd=root, env=environ, stderr=log)
+        process = subprocess.Popen(
+            [*pulseshim, "run", "--config", str(config)], cwd=root, env=environ, stderr=log
+        )
     try:
         deadline = time.monotonic() + _START_SECONDS
         while "broker connected" not in (root / "log").read_text():

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from pulseshim.envelope import Envelope
     from pulseshim.errors import PulseshimError, SettingsError
     from pulseshim.exchange import Exchange
-    from pulseshim.feed import Feed, HookSource, Invocation, PollSource, State, StreamSource
+    from pulseshim.feed import Checkpoint, Feed, HookSource, Invocation, PollSource, State, StreamSource
     from pulseshim.hookspecs import hookimpl
     from pulseshim.message import Message, bounded_routing_key, readable
     from pulseshim.problem import Problem
     from pulseshim.settings import Settings
 
 __all__ = [
+    "Checkpoint",
     "Envelope",
     "Exchange",
     "Feed",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Checkpoint": "feed",
     "Envelope": "envelope",
     "Exchange": "exchange",
     "Feed": "feed",

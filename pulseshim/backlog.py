@@ -24,8 +24,8 @@ class ExchangeFigures:
 class Figures:
     """A store at one moment. Times are in milliseconds since 1970, None where there is none.
 
-    `running` names the process that works on the store; empty: none does. `counters` are those of the sources, as
-    (feed, name, count); `cursors` what polls remember, as (feed, field, value).
+    `running` names the process that works on the store; empty: none does. `counters` are those of the
+    sources, as (feed, name, count); `cursors` what polls remember, as (feed, field, value).
     """
 
     directory: Path
@@ -65,12 +65,22 @@ def figures(store: Store) -> Figures:
         spool_oldest=backlog.oldest,
         exchanges=[
             ExchangeFigures(
-                exchange=name, account=account, pending=pending, oldest=oldest, confirmed=count, confirmed_at=at
+                exchange=name,
+                account=account,
+                pending=pending,
+                oldest=oldest,
+                confirmed=count,
+                confirmed_at=at,
             )
             for name, account, pending, oldest, count, at in query(_EXCHANGES)
         ],
         parked={str(kind): int(n) for kind, n in query("SELECT kind, count(*) FROM parked GROUP BY kind")},
-        counters=[(feed, name, n) for feed, name, n in query("SELECT feed, name, count FROM counters ORDER BY 1, 2")],
-        cursors=[(feed, bytes(k).decode("utf-8", "replace"), bytes(v).decode("utf-8", "replace")) for feed, k, v in cursors],
+        counters=[
+            (feed, name, n) for feed, name, n in query("SELECT feed, name, count FROM counters ORDER BY 1, 2")
+        ],
+        cursors=[
+            (feed, bytes(k).decode("utf-8", "replace"), bytes(v).decode("utf-8", "replace"))
+            for feed, k, v in cursors
+        ],
         conditions=Conditions(store.database, milliseconds).all() if running else [],
     )

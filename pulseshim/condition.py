@@ -43,5 +43,7 @@ class Conditions:
 
     def all(self) -> list[Condition]:
         """Give all conditions in the order of their subjects."""
-        rows = self._database.query("SELECT subject, condition, detail, since FROM conditions ORDER BY subject")
+        rows = self._database.query(
+            "SELECT subject, condition, detail, since FROM conditions ORDER BY subject"
+        )
         return [Condition(*row) for row in rows]

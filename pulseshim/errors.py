@@ -1,20 +1,20 @@
 """Every error that pulseshim raises on purpose.
 
-    PulseshimError                 one sentence and a remedy; `exit_code` is the command's
-    ├── SettingsError          2   a setting is wrong: correct the file or the variable it names
-    ├── StoreError             1   the store cannot be used as it is
-    │   ├── StoreHeld          2   another runtime works on it: stop that one, or wait
-    │   ├── StoreUnavailable   1   no space, no permission, I/O error: nothing is lost, try again
-    │   ├── StoreCorrupt       1   the database is damaged: restore it, or move it away
-    │   └── StoreVersion       1   the database was written by another version of pulseshim
-    ├── BrokerError            3   the broker cannot be used
-    │   ├── BrokerUnreachable  3   no connection, or it was lost: back off and connect again
-    │   ├── BrokerDenied       3   wrong password, vhost or certificate: a person must correct it
-    │   ├── ExchangeRefused    1   one exchange cannot be declared or published to; others can
-    │   └── PublishRefused     1   the channel was closed because of one of the messages in flight
-    ├── PluginError            1   a plugin cannot be loaded, or gave something that is no feed
-    ├── InvalidDeclaration     1   an exchange, a feed or a message breaks a rule of AMQP or of ours
-    └── CommandFailed          1   a command could not do what it was asked
+PulseshimError                 one sentence and a remedy; `exit_code` is the command's
+├── SettingsError          2   a setting is wrong: correct the file or the variable it names
+├── StoreError             1   the store cannot be used as it is
+│   ├── StoreHeld          2   another runtime works on it: stop that one, or wait
+│   ├── StoreUnavailable   1   no space, no permission, I/O error: nothing is lost, try again
+│   ├── StoreCorrupt       1   the database is damaged: restore it, or move it away
+│   └── StoreVersion       1   the database was written by another version of pulseshim
+├── BrokerError            3   the broker cannot be used
+│   ├── BrokerUnreachable  3   no connection, or it was lost: back off and connect again
+│   ├── BrokerDenied       3   wrong password, vhost or certificate: a person must correct it
+│   ├── ExchangeRefused    1   one exchange cannot be declared or published to; others can
+│   └── PublishRefused     1   the channel was closed because of one of the messages in flight
+├── PluginError            1   a plugin cannot be loaded, or gave something that is no feed
+├── InvalidDeclaration     1   an exchange, a feed or a message breaks a rule of AMQP or of ours
+└── CommandFailed          1   a command could not do what it was asked
 """
 
 

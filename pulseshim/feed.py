@@ -38,9 +38,10 @@ class Invocation:
 class State(Protocol):
     """What a source remembers, by key: stored in the same step as the envelopes that came of it.
 
-    `get` gives what was last stored (or set) under a key, `{}` where nothing was; `set` replaces it,
-    and only the entries that differ are written. `keys` gives the keys that hold something. `count` adds one to a durable counter of the feed,
-    shown by `status` and as a metric: for what a source leaves out on purpose.
+    `get` gives what was last stored (or set) under a key, `{}` where nothing was; `set` replaces it, and
+    only the entries that differ are written. `keys` gives the keys that hold something. `count` adds one to
+    a durable counter of the feed, shown by `status` and as a metric: for what a source leaves out on
+    purpose.
     """
 
     def get(self, key: str) -> dict[str, str]: ...
@@ -50,6 +51,14 @@ class State(Protocol):
     def keys(self) -> list[str]: ...
 
     def count(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a poll or a stream yields between events: store what came before it, and the state as it is now.
+
+    So a source that catches up on much does so in steps; after a crash it goes on behind the last.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +72,26 @@ class HookSource(Generic[E]):
 class PollSource(Generic[E]):
     """A source that is asked: `poll` gives what is new since the state it keeps.
 
-    `every` is a time between polls, or a cron expression of five fields.
+    `every` is a time between polls, or a cron expression of five fields; `jitter` is in seconds. `read` is
+    for a source that hooks may tell of, too: like that of `HookSource`, with the same state.
     """
 
-    poll: Callable[[State], Iterable[E]]
+    poll: Callable[[State], Iterable[E | Checkpoint]]
     every: timedelta | str
+    jitter: float = 0.0
+    read: Callable[[Invocation, State], Iterable[E]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSource(Generic[E]):
-    """A source that speaks by itself: `listen` yields events as they come, until the event is set."""
+    """A source that speaks by itself: `listen` yields events as they come, until the event is set.
 
-    listen: Callable[[State, Event], Iterator[E]]
+    Each event is stored, with the state, before the next is asked for. When `listen` returns or raises, it is
+    called again after a pause. `read` is as that of `PollSource`.
+    """
+
+    listen: Callable[[State, Event], Iterator[E | Checkpoint]]
+    read: Callable[[Invocation, State], Iterable[E]] | None = None
 
 
 Source: TypeAlias = HookSource[E] | PollSource[E] | StreamSource[E]
@@ -85,13 +102,15 @@ class Feed(Generic[E]):
     """A source, the shim that says what its events mean, and the exchange for the messages.
 
     Feeds of one plugin that share name and source are one reading: its events go to each one's shim,
-    and all that comes of them is stored in one step.
+    and all that comes of them is stored in one step. `account` is for a plugin whose feeds publish as several
+    accounts; None: the plugin's own.
     """
 
     name: str
     source: Source[E]
     shim: Callable[[E], Iterable[Message]]
     exchange: Exchange
+    account: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -43,8 +43,8 @@ def pulseshim_problems(  # type: ignore[empty-body]
 ) -> Iterable[Problem]:
     """Give what is wrong with the sources of this plugin, each problem with its remedy, for `check`.
 
-    `states` gives the state of a feed by its name, to be read only; of it, `waiting` says how many invocations
-    in the spool are not part yet.
+    `states` gives the state of a feed by its name, to be read only; of it, `waiting` says how many
+    invocations in the spool are not part yet.
     """
 
 

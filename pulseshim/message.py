@@ -39,8 +39,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return str(uuid.uuid5(_NAMESPACE, f"{self.type}\n{self.version}\n{self.event_id}"))
 
     def payload(self) -> dict[str, Any]:
-        """Give the payload: the fields of the subclass under the names that go on the wire."""
-        return {name: getattr(self, attribute) for attribute, name in payload_fields(type(self))}
+        """Give the payload: the fields of the subclass that are set, under the names that go on the wire."""
+        fields = {name: getattr(self, attribute) for attribute, name in payload_fields(type(self))}
+        return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
 def payload_fields(message_type: type[Message]) -> list[tuple[str, str]]:
@@ -54,9 +55,7 @@ def payload_fields(message_type: type[Message]) -> list[tuple[str, str]]:
 
 def payload_schema(message_type: type[Message]) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of a message type's payload."""
-    (schema,), definitions = msgspec.json.schema_components(
-        [message_type], ref_template="#/$defs/{name}"
-    )
+    (schema,), definitions = msgspec.json.schema_components([message_type], ref_template="#/$defs/{name}")
     schema = definitions.pop(message_type.__name__) if "$ref" in schema else schema
     schema = {
         **schema,

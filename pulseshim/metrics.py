@@ -35,7 +35,9 @@ class RuntimeCollector(Collector):
 
     def _relays(self) -> Iterator[_Family]:
         relays = self._runtime.relays
-        connected = GaugeMetricFamily("pulseshim_connected", "1 while the broker is connected", labels=["account"])
+        connected = GaugeMetricFamily(
+            "pulseshim_connected", "1 while the broker is connected", labels=["account"]
+        )
         for condition in self._runtime.conditions.all():
             word, _, account = condition.subject.partition(" ")
             if word == "relay":
@@ -58,9 +60,13 @@ def store_metrics(now: Figures, at: int) -> Iterator[_Family]:
     age = (at - now.spool_oldest) / 1000 if now.spool_oldest is not None else 0
     yield GaugeMetricFamily("pulseshim_spool_oldest_seconds", "Age of the oldest invocation", value=age)
     pending = GaugeMetricFamily("pulseshim_pending", "Envelopes without a confirm", labels=["exchange"])
-    oldest = GaugeMetricFamily("pulseshim_pending_oldest_seconds", "Age of the oldest of them", labels=["exchange"])
+    oldest = GaugeMetricFamily(
+        "pulseshim_pending_oldest_seconds", "Age of the oldest of them", labels=["exchange"]
+    )
     confirmed = CounterMetricFamily("pulseshim_confirmed", "Confirmed messages", labels=["exchange"])
-    last = GaugeMetricFamily("pulseshim_last_confirm_timestamp_seconds", "The last confirm", labels=["exchange"])
+    last = GaugeMetricFamily(
+        "pulseshim_last_confirm_timestamp_seconds", "The last confirm", labels=["exchange"]
+    )
     for exchange in now.exchanges:
         pending.add_metric([exchange.exchange], exchange.pending)
         waits = (at - exchange.oldest) / 1000 if exchange.oldest is not None else 0
@@ -93,7 +99,9 @@ def serve(settings: MetricsSettings, runtime: Runtime) -> Iterator[int | None]:
         yield None
         return
     try:
-        server: WSGIServer = make_server(settings.host, settings.port, application(runtime), handler_class=_Quiet)
+        server: WSGIServer = make_server(
+            settings.host, settings.port, application(runtime), handler_class=_Quiet
+        )
     except OSError as error:
         raise SettingsError(
             f"metrics.port {settings.port} on {settings.host} cannot be used ({error.strerror})",
@@ -118,7 +126,10 @@ def application(runtime: Runtime) -> Callable[..., Iterable[bytes]]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             return prometheus(environ, start_response)
-        checks: dict[str, Callable[[], bool]] = {"/live": runtime.is_alive, "/ready": lambda: runtime.is_alive() and is_ready(runtime)}
+        checks: dict[str, Callable[[], bool]] = {
+            "/live": runtime.is_alive,
+            "/ready": lambda: runtime.is_alive() and is_ready(runtime),
+        }
         if path not in checks:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"there are /metrics, /live and /ready\n"]

@@ -73,7 +73,9 @@ class Outbox:
             if state is not None:
                 state.write(connection)
             if invocation is not None:
-                connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, self._now()))
+                connection.execute(
+                    "INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, self._now())
+                )
             if parked is not None:
                 connection.execute("DELETE FROM parked WHERE id = ?", (parked,))
         if state is not None:
@@ -85,8 +87,7 @@ class Outbox:
         if connection.execute(known, (out.exchange.name, out.message.message_id)).fetchone():
             return None
         (sequence,) = connection.execute(
-            "INSERT INTO sequences VALUES (?, ?, 1)"
-            " ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last",
+            "INSERT INTO sequences VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last",
             (out.exchange.name, out.message.routing_key),
         ).fetchone()
         envelope = seal(out.message, out.exchange, sequence=sequence, sent=self._now())
@@ -155,10 +156,12 @@ class Outbox:
                     (now, account, first, last),
                 )
                 connection.execute(
-                    "DELETE FROM pending WHERE account = ? AND position BETWEEN ? AND ?", (account, first, last)
+                    "DELETE FROM pending WHERE account = ? AND position BETWEEN ? AND ?",
+                    (account, first, last),
                 )
             connection.executemany(
-                "INSERT INTO exchanges (exchange, confirmed, confirmed_at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+                "INSERT INTO exchanges (exchange, confirmed, confirmed_at) VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE"
                 " SET confirmed = confirmed + excluded.confirmed, confirmed_at = excluded.confirmed_at",
                 [(name, n, now) for name, n in Counter(s.envelope.exchange for s in envelopes).items()],
             )
@@ -170,7 +173,8 @@ class Outbox:
         """
         with self._database.step() as connection:
             return connection.execute(
-                f"INSERT OR IGNORE INTO pending SELECT account, position {_REPLAYABLE} AND ({condition})", parameters
+                f"INSERT OR IGNORE INTO pending SELECT account, position {_REPLAYABLE} AND ({condition})",
+                parameters,
             ).rowcount
 
     def replayable(self, condition: str, parameters: Sequence[str | int]) -> int:
@@ -178,7 +182,7 @@ class Outbox:
         return int(self._database.query(f"SELECT count(*) {_REPLAYABLE} AND ({condition})", parameters)[0][0])
 
     def prune(self, before: int) -> int:
-        """Forget envelopes confirmed before a time, and the invocations read before it; say how many envelopes."""
+        """Forget envelopes confirmed, and invocations read, before a time; say how many envelopes."""
         forgotten = 0
         while True:
             with self._database.step() as connection:

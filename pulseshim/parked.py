@@ -17,8 +17,8 @@ class Parked:
     `kind` is `invocation` (its plugin failed, or no plugin gives its feed), `envelope` (the broker refused
     it for good) or `file` (something in the spool that is no invocation). `subject` is the invocation's id,
     the message's id or the path the file now has. `cause` is one sentence; `traceback` may be empty.
-    `awaiting` is `person`, `feed` (it goes on by itself once a plugin gives its feed) or `reader` (a retry was
-    asked for and the runtime has not read it yet).
+    `awaiting` is `person`, `feed` (it goes on by itself once a plugin gives its feed) or `reader` (a retry
+    was asked for and the runtime has not read it yet).
     """
 
     id: int
@@ -40,7 +40,14 @@ class ParkedItems:
         self._now = now
 
     def park_invocation(
-        self, invocation: str, feed: str, content: bytes, cause: str, traceback: str = "", *, no_feed: bool = False
+        self,
+        invocation: str,
+        feed: str,
+        content: bytes,
+        cause: str,
+        traceback: str = "",
+        *,
+        no_feed: bool = False,
     ) -> Parked:
         """Park an invocation with the bytes of its spool file; from then on it counts as read.
 
@@ -66,7 +73,8 @@ class ParkedItems:
             )
             row = connection.execute(
                 "INSERT INTO parked (kind, feed, subject, cause, traceback, parked_at, account, position)"
-                " SELECT 'envelope', feed, message_id, ?, '', ?, ?, position FROM envelopes WHERE position = ?"
+                " SELECT 'envelope', feed, message_id, ?, '', ?, ?, position"
+                " FROM envelopes WHERE position = ?"
                 f" ON CONFLICT (position) DO UPDATE SET cause = excluded.cause RETURNING {_COLUMNS}",
                 (cause, self._now(), account, stored.position),
             ).fetchone()
@@ -103,7 +111,8 @@ class ParkedItems:
                 return
             connection.execute(
                 "INSERT OR IGNORE INTO pending SELECT coalesce(exchanges.account, parked.account), position"
-                " FROM parked JOIN envelopes USING (position) LEFT JOIN exchanges USING (exchange) WHERE id = ?",
+                " FROM parked JOIN envelopes USING (position) LEFT JOIN exchanges USING (exchange)"
+                " WHERE id = ?",
                 (item.id,),
             )
             connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
@@ -115,7 +124,7 @@ class ParkedItems:
             connection.execute("DELETE FROM envelopes WHERE position = ?", (item.position,))
 
     def release(self, feeds: Sequence[str]) -> int:
-        """Mark to be read again what was parked because its feed was missing and no longer is; say how many."""
+        """Mark to be read again what was parked for a missing feed that is there now; say how many."""
         with self._database.step() as connection:
             return sum(
                 connection.execute(

@@ -158,18 +158,20 @@ class PluginManager:
         for implementation in getattr(self._hooks.hook, hook).get_hookimpls():
             try:
                 implementation.function(**{k: arguments[k] for k in implementation.argnames})
-            except Exception:  # noqa: BLE001 - an observer must not stop what it observes
+            except Exception:
                 log.exception("observer failed", extra={"plugin": implementation.plugin_name, "hook": hook})
 
 
 def _check(name: str, feeds: Iterable[object], given: list[PluginFeed]) -> None:
-    """Add what a plugin gave to `given`, once it is seen to be feeds that go together with those of the others."""
+    """Add what a plugin gave to `given`, once it is seen to be feeds that go together with the others."""
     checked: list[PluginFeed] = []
     for feed in feeds:
         if not isinstance(feed, Feed) or not isinstance(feed.source, HookSource | PollSource | StreamSource):
             raise TypeError(f"pulseshim_feeds must give Feed values, it gave {type(feed).__name__}")
         for other in [*given, *checked]:
-            if other.feed.name == feed.name and (other.plugin != name or other.feed.source is not feed.source):
+            if other.feed.name == feed.name and (
+                other.plugin != name or other.feed.source is not feed.source
+            ):
                 raise ValueError(f"the feed {feed.name} is given twice, by {other.plugin} and {name}")
         checked.append(PluginFeed(name, feed))
     given.extend(checked)

@@ -4,16 +4,17 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
 from pulseshim.errors import StoreError
-from pulseshim.feed import HookSource, Invocation
+from pulseshim.feed import Invocation
 from pulseshim.parked import Parked
 from pulseshim.source import Outlet, messages
+from pulseshim.spill import Spill
 from pulseshim.spool import Misfit, parse
 from pulseshim.state import FeedState
 from pulseshim.store import Store
@@ -106,14 +107,15 @@ class Reader:
     def _take(self, invocation: Invocation, content: bytes, parked: int | None) -> None:
         """Store what an invocation means, or park it with the reason why that cannot be done."""
         outlets = self._outlets.get(invocation.feed)
-        if not outlets or not isinstance(outlets[0].feed.source, HookSource):
+        read = outlets[0].feed.source.read if outlets else None
+        if not outlets or read is None:
             cause = f"no plugin gives the feed {invocation.feed!r} (see pulseshim plugins)"
             self._park(invocation, content, cause, no_feed=True)
             return
         state = self._store.outbox.state(invocation.feed)
         started = time.perf_counter()
         try:
-            envelopes = self._stored(outlets, outlets[0].feed.source, invocation, state, parked)
+            envelopes = self._stored(outlets, read(invocation, state), invocation.id, state, parked)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises is parked with its traceback
@@ -133,14 +135,15 @@ class Reader:
     def _stored(
         self,
         outlets: Sequence[Outlet],
-        source: HookSource[Any],
-        invocation: Invocation,
+        events: Iterable[Any],
+        invocation: str,
         state: FeedState,
         parked: int | None,
     ) -> list[Envelope]:
         # The source is read before the step begins: it may take long, and the relay must write meanwhile.
-        outgoing = list(messages(outlets, source.read(invocation, state)))
-        return self._store.outbox.store(outgoing, state=state, invocation=invocation.id, parked=parked)
+        with Spill(self._store.directory) as outgoing:
+            outgoing.extend(messages(outlets, events))
+            return self._store.outbox.store(outgoing, state=state, invocation=invocation, parked=parked)
 
     def _park(
         self, invocation: Invocation, content: bytes, cause: str, trace: str = "", *, no_feed: bool = False

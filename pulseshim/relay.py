@@ -132,7 +132,10 @@ class Relay:
             self._fill()
             idle = not self._in_flight
             self._take(self._publisher.settle(0 if idle else _PATIENCE))
-            self._tell("blocked" if self._publisher.blocked else "connected", self._publisher.blocked or self._publisher.address)
+            self._tell(
+                "blocked" if self._publisher.blocked else "connected",
+                self._publisher.blocked or self._publisher.address,
+            )
             return self._after_settling(idle=idle)
         except PublishRefused as error:
             return self._dispute(error)
@@ -187,7 +190,10 @@ class Relay:
         self.counts.confirmed += len(batch)
         if not self._nacked:
             self._backoff.reset()
-        log.info("messages confirmed", extra={"account": self.account, "count": len(batch), "messages": _ids(batch)})
+        log.info(
+            "messages confirmed",
+            extra={"account": self.account, "count": len(batch), "messages": _ids(batch)},
+        )
         self._ends.confirmed(batch)
 
     def _after_settling(self, *, idle: bool) -> float:
@@ -217,7 +223,9 @@ class Relay:
         self._forget()
         condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
         if self._condition != (condition, str(error)):
-            log.warning("broker lost", extra={"account": self.account, "error": str(error), "unconfirmed": lost})
+            log.warning(
+                "broker lost", extra={"account": self.account, "error": str(error), "unconfirmed": lost}
+            )
         self._tell(condition, str(error))
         return self._backoff.next()
 

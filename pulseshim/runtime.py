@@ -15,7 +15,6 @@ from pulseshim.envelope import Envelope
 from pulseshim.errors import PulseshimError, StoreError
 from pulseshim.feed import PollSource, StreamSource
 from pulseshim.outbox import Stored
-from pulseshim.parked import Parked
 from pulseshim.plugin_manager import PluginFeed, PluginManager
 from pulseshim.reader import Reader, ReaderEnds
 from pulseshim.relay import Publishing, Relay, RelayEnds
@@ -76,7 +75,10 @@ class Runtime:
         self.conditions.clear()
         self.relays = self._make_relays(publisher, random, clock)
         self.reader = Reader(
-            store, self.outlets, random=random, ends=ReaderEnds(stored=self._stored, parked=plugins.item_parked)
+            store,
+            self.outlets,
+            random=random,
+            ends=ReaderEnds(stored=self._stored, parked=plugins.item_parked),
         )
         self._random = random
         self._clock = clock
@@ -124,7 +126,11 @@ class Runtime:
             self._thread(self._readers, "reader", partial(self.reader.run, self._stop_reading))
         log.info(
             "runtime started",
-            extra={"feeds": sorted(self.outlets), "store": str(self.store.directory), "left": str(self.left())},
+            extra={
+                "feeds": sorted(self.outlets),
+                "store": str(self.store.directory),
+                "left": str(self.left()),
+            },
         )
 
     def _schedule(self) -> None:
@@ -132,9 +138,11 @@ class Runtime:
         for name, outs in self.outlets.items():
             source = outs[0].feed.source
             if isinstance(source, PollSource):
-                self._scheduler.add(name, source.every, partial(self.poll, name))
+                self._scheduler.add(name, source.every, partial(self.poll, name), jitter=source.jitter)
             elif isinstance(source, StreamSource):
-                heard = partial(listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random)
+                heard = partial(
+                    listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random
+                )
                 self._thread(self._readers, f"stream {name}", heard)
         self._scheduler.start()
 
@@ -150,13 +158,15 @@ class Runtime:
         if not isinstance(source, PollSource):
             raise TypeError(f"{name} is no feed that can be polled")
         try:
-            envelopes = poll(self.store.outbox, outs, source)
+            count = 0
+            for envelopes in poll(self.store.outbox, outs, source):
+                count += len(envelopes)
+                self._stored(envelopes)
         except Exception as error:  # noqa: BLE001 - a source may raise anything; the next poll tries again
             log.error("poll failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
             self.conditions.set(f"poll {name}", "failed", str(error))
             return error
-        self.conditions.set(f"poll {name}", "done", f"{len(envelopes)} messages")
-        self._stored(envelopes)
+        self.conditions.set(f"poll {name}", "done", f"{count} messages")
         return None
 
     def maintain(self) -> None:
@@ -164,7 +174,9 @@ class Runtime:
         try:
             pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
             for path in self.store.spool.abandoned(time.time()):
-                item = self.store.parked.park_file(str(path), "it is half-written: its recorder never finished")
+                item = self.store.parked.park_file(
+                    str(path), "it is half-written: its recorder never finished"
+                )
                 self.plugins.item_parked(item)
             log.debug("store maintained", extra={"pruned": pruned})
         except (StoreError, OSError) as error:
@@ -229,11 +241,11 @@ def outlets(settings: Settings, feeds: Sequence[PluginFeed]) -> Mapping[str, Seq
     """Give the outlets of each feed name. Raises `SettingsError` for an account that is not configured."""
     found: dict[str, list[Outlet]] = {}
     for given in feeds:
-        outlet = Outlet(given.feed, settings.account(given.plugin))
+        outlet = Outlet(given.feed, settings.account(given.plugin, given.feed.account))
         found.setdefault(given.feed.name, []).append(outlet)
     return found
 
 
 def exchange_accounts(settings: Settings, feeds: Sequence[PluginFeed]) -> dict[str, str]:
     """Give the account of each exchange. Raises `SettingsError` for an account that is not configured."""
-    return {given.feed.exchange.name: settings.account(given.plugin) for given in feeds}
+    return {given.feed.exchange.name: settings.account(given.plugin, given.feed.account) for given in feeds}

@@ -37,17 +37,20 @@ class _Due:
 
 
 class Scheduler:
-    """Runs polls in threads of its own: one poll of a feed at a time, a late one late and once, none skipped."""
+    """Runs polls in threads: of a feed one at a time, a late one late and once, none skipped."""
 
     def __init__(self) -> None:
         # Left to itself APScheduler skips what is more than a second late, and what is due while it runs.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
         self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
 
-    def add(self, name: str, every: timedelta | str, poll: Callable[[], object], *, jitter: float = 0.0) -> None:
+    def add(
+        self, name: str, every: timedelta | str, poll: Callable[[], object], *, jitter: float = 0.0
+    ) -> None:
         """Poll each time `every` has passed, the first time at once; or at the times of a cron expression.
 
-        `poll` must not raise. `jitter` is in seconds. Raises `SettingsError` for a cron expression that is none.
+        `poll` must not raise. `jitter` is in seconds. Raises `SettingsError` for a cron expression that is
+        none.
         """
         first = {"next_run_time": datetime.now(UTC)} if isinstance(every, timedelta) else {}
         self._scheduler.add_job(_Due(poll), trigger(name, every, jitter), id=name, name=name, **first)

@@ -106,9 +106,12 @@ class Settings(_Table, frozen=True):
         table = {k: v for k, v in self.plugins.get(plugin, {}).items() if k != "account"}
         return _convert(table, kind, self.origin, ("plugins", plugin))
 
-    def account(self, plugin: str) -> str:
-        """Give the name of the account a plugin publishes as; empty: the one of `[broker]`."""
-        name = self.plugins.get(plugin, {}).get("account", "")
+    def account(self, plugin: str, own: str | None = None) -> str:
+        """Give the name of the account a plugin publishes as; empty: the one of `[broker]`.
+
+        `own` is that of one feed of the plugin. Raises `SettingsError` for an account that is not configured.
+        """
+        name = self.plugins.get(plugin, {}).get("account", "") if own is None else own
         if not isinstance(name, str) or (name and name not in self.broker.accounts):
             raise SettingsError(
                 f"{self.origin or 'settings'}: plugins.{plugin}.account names no account ({name!r})",
@@ -135,7 +138,7 @@ def default_store(environ: Mapping[str, str]) -> str:
 
 
 def find_file(config: str | None, environ: Mapping[str, str]) -> str | None:
-    """Give the settings file: `--config`, $PULSESHIM_CONFIG, ./pulseshim.toml, /etc/pulseshim/pulseshim.toml."""
+    """Give the settings file: the one named, else ./pulseshim.toml, else /etc/pulseshim/pulseshim.toml."""
     named = config or environ.get("PULSESHIM_CONFIG")
     if named:
         return named
@@ -198,9 +201,7 @@ def _value(text: str) -> Any:
     return text
 
 
-def _convert(
-    tables: Any, kind: type[T], origin: str, prefix: tuple[str, ...], *, strict: bool = True
-) -> T:
+def _convert(tables: Any, kind: type[T], origin: str, prefix: tuple[str, ...], *, strict: bool = True) -> T:
     try:
         return msgspec.convert(tables, kind, strict=strict)
     except msgspec.ValidationError as error:
@@ -216,7 +217,9 @@ def _explain(text: str, kind: type[Any], origin: str, prefix: tuple[str, ...]) -
     unknown = _UNKNOWN.match(what)
     if unknown:
         key = ".".join([*where, unknown["field"]])
-        close = difflib.get_close_matches(unknown["field"], _fields(kind, where[len(prefix) :]), n=1, cutoff=_CLOSE)
+        close = difflib.get_close_matches(
+            unknown["field"], _fields(kind, where[len(prefix) :]), n=1, cutoff=_CLOSE
+        )
         hint = f"did you mean {close[0]}?" if close else "see docs/reference/settings.md for those there are"
         return SettingsError(f"{origin}: {key} is no setting", hint)
     if "regex" in what:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
-from pulseshim.feed import Feed, PollSource, StreamSource
+from pulseshim.feed import Checkpoint, Feed, PollSource, StreamSource
 from pulseshim.outbox import Outbox, Outgoing
 
 log = logging.getLogger(__name__)
@@ -32,14 +32,21 @@ def messages(outlets: Sequence[Outlet], events: Iterable[Any]) -> Iterator[Outgo
                 yield Outgoing(message, outlet.feed.exchange, outlet.feed.name, outlet.account)
 
 
-def poll(outbox: Outbox, outlets: Sequence[Outlet], source: PollSource[Any]) -> list[Envelope]:
-    """Poll once: store what is new and the state it leaves in one step, and give the envelopes.
+def poll(outbox: Outbox, outlets: Sequence[Outlet], source: PollSource[Any]) -> Iterator[list[Envelope]]:
+    """Poll once: store what is new with the state it leaves, one step a checkpoint and one at the end.
 
-    What the source or a shim raises goes through, and nothing is stored.
+    Gives the new envelopes of each step. What the source or a shim raises goes through, and nothing is
+    stored of what came after the last checkpoint.
     """
     state = outbox.state(outlets[0].feed.name)
-    outgoing = list(messages(outlets, source.poll(state)))
-    return outbox.store(outgoing, state=state)
+    outgoing: list[Outgoing] = []
+    for event in source.poll(state):
+        if isinstance(event, Checkpoint):
+            yield outbox.store(outgoing, state=state)
+            outgoing = []
+        else:
+            outgoing += messages(outlets, [event])
+    yield outbox.store(outgoing, state=state)
 
 
 def listen(
@@ -57,7 +64,8 @@ def listen(
         state = outbox.state(name)
         try:
             for event in source.listen(state, stop):
-                stored(outbox.store(list(messages(outlets, [event])), state=state))
+                events = [] if isinstance(event, Checkpoint) else [event]
+                stored(outbox.store(list(messages(outlets, events)), state=state))
                 backoff.reset()
         except Exception as error:  # noqa: BLE001 - a source that fails is asked again
             log.error("stream failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})

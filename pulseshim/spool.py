@@ -98,7 +98,9 @@ class Spool:
             if status.st_nlink > 1:
                 raise Misfit("it has more than one name (a hard link)")
             if status.st_size > self._largest:
-                raise Misfit(f"it has {status.st_size} bytes, the limit store.largest_invocation is {self._largest}")
+                raise Misfit(
+                    f"it has {status.st_size} bytes, the limit store.largest_invocation is {self._largest}"
+                )
             return _read_exactly(file, status.st_size), status.st_uid
         except OSError as error:
             raise _unavailable(path, error) from error
@@ -176,7 +178,9 @@ def parse(content: bytes, owner: int | None) -> Invocation:
     rest = content[start:]
     try:
         if len(rest) != int(fields[b"stdin"][0]):
-            raise Misfit(f"it is half-written: {len(rest)} of {int(fields[b'stdin'][0])} bytes of standard input")
+            raise Misfit(
+                f"it is half-written: {len(rest)} of {int(fields[b'stdin'][0])} bytes of standard input"
+            )
         variables = (pair.partition(b"=") for pair in fields.get(b"environ", []))
         return Invocation(
             id=fields[b"id"][0].decode(),

@@ -64,8 +64,7 @@ class FeedState:
                 ],
             )
         connection.executemany(
-            "INSERT INTO counters VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
             [(self.feed, name, number) for name, number in self._counted.items()],
         )
 

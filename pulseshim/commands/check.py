@@ -27,8 +27,9 @@ _CLOCK_MILLISECONDS = 60_000
 def command(session: Session, *, as_json: bool) -> int:
     """Look at settings, plugins, store, broker, exchanges, permissions, hooks and clock.
 
-    Every problem is shown with its remedy. Nothing is changed but that exchanges are declared. Exits 1 where an
-    error was found (2 where it is a setting, 3 where the broker is not reached); warnings alone exit 0.
+    Every problem is shown with its remedy. Nothing is changed but that exchanges are declared. Exits 1
+    where an error was found (2 where it is a setting, 3 where the broker is not reached); warnings alone
+    exit 0.
     """
     settings = session.settings
     plugins = session.plugins()
@@ -76,7 +77,9 @@ def _store(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
         ((latest,),) = store.database.query("SELECT coalesce(max(sent), 0) FROM envelopes")
         if latest > milliseconds() + _CLOCK_MILLISECONDS:
             text = "the last message was sealed later than it is now: the clock was set back"
-            yield Problem("clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning")
+            yield Problem(
+                "clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning"
+            )
         waiting = store.spool.backlog().count
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
@@ -89,7 +92,12 @@ def _store(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
 
 
 def _directories(directory: Path) -> Iterator[Problem]:
-    for path in (directory, directory / "outbox.sqlite3", directory / "spool" / "new", directory / "spool" / "tmp"):
+    for path in (
+        directory,
+        directory / "outbox.sqlite3",
+        directory / "spool" / "new",
+        directory / "spool" / "tmp",
+    ):
         if not path.exists():
             yield Problem("store", f"{path} is missing", "pulseshim run or drain makes it")
         elif path.stat().st_uid != os.geteuid():
@@ -112,7 +120,9 @@ def _broker(settings: Settings, owned: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem("broker", error.problem, error.remedy)
             continue
         try:
-            for exchange in sorted(exchange for exchange, account_name in owned.items() if account_name == name):
+            for exchange in sorted(
+                exchange for exchange, account_name in owned.items() if account_name == name
+            ):
                 yield from _tried(exchange, connection.declare)
         finally:
             connection.close()

@@ -102,7 +102,10 @@ def play(session: Session, root: Path, console: Console) -> None:
     _run([*install, "--config", str(config)], root, environ)
     console.print("$ pulseshim hook install git srv/group/project.git")
     account = resolve(session.settings.broker, "", {})
-    with held_store(session.settings, "demo") as store, Consumer(account, "exchange/gitpushes/v1") as consumer:
+    with (
+        held_store(session.settings, "demo") as store,
+        Consumer(account, "exchange/gitpushes/v1") as consumer,
+    ):
         runtime = session.runtime(store)
         runtime.start()
         try:
@@ -117,7 +120,9 @@ def play(session: Session, root: Path, console: Console) -> None:
             left = runtime.stop()
         if left.work or left.parked:
             fail(f"the demo left something behind: {left}", "run it again with --debug")
-    console.print("\nEvery push was recorded by the hook, read, sealed, published and confirmed. Nothing is left.")
+    console.print(
+        "\nEvery push was recorded by the hook, read, sealed, published and confirmed. Nothing is left."
+    )
 
 
 def _environment(root: Path) -> dict[str, str]:

@@ -35,7 +35,11 @@ class Patience:
 
 @click.command("drain")
 @click.option(
-    "--timeout", default=60.0, show_default=True, metavar="S", help="Give up after S seconds without progress."
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Give up after S seconds without progress.",
 )
 @click.option("--single", is_flag=True, help="Leave at once where another drain already waits for its turn.")
 @click.pass_obj

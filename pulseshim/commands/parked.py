@@ -72,7 +72,7 @@ def show(session: Session, ids: tuple[int, ...]) -> int:
 @_all
 @click.pass_obj
 def retry(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
-    """Let items go on: an envelope is published again, an invocation read again, a file put back into the spool.
+    """Let items go on: an envelope is published again, an invocation or a file is read again.
 
     The running service does that; without one, the next pulseshim drain or run.
     """

@@ -32,7 +32,8 @@ def command(session: Session, *, as_json: bool) -> int:
     except SettingsError as error:
         wrong = str(error)
     rows = sorted(
-        [as_object(plugin, feeds, on=True) for plugin in on.plugins] + [as_object(plugin, (), on=False) for plugin in off],
+        [as_object(plugin, feeds, on=True) for plugin in on.plugins]
+        + [as_object(plugin, (), on=False) for plugin in off],
         key=lambda row: str(row["name"]),
     )
     if as_json:
@@ -68,11 +69,14 @@ def as_object(plugin: Plugin, feeds: Sequence[PluginFeed], *, on: bool) -> dict[
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print plugins for a person."""
     for row in rows:
-        how = "quarantined" if row["failure"] else "on" if row["on"] else "off: it has no table in the settings"
+        how = (
+            "quarantined" if row["failure"] else "on" if row["on"] else "off: it has no table in the settings"
+        )
         click.echo(f"{row['name']}  {row['distribution']} {row['version']}  {how}")
         if row["failure"]:
             click.echo(f"  {row['failure']}")
         for feed in row["feeds"]:
-            click.echo(f"  feed {feed['name']} ({feed['source']}) → {feed['exchange']}: {', '.join(feed['messages'])}")
+            types = ", ".join(feed["messages"])
+            click.echo(f"  feed {feed['name']} ({feed['source']}) → {feed['exchange']}: {types}")
     if not rows:
         click.echo("no plugin is installed: pip install 'pulseshim[git]'")

@@ -10,7 +10,7 @@ from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail
 from pulseshim.envelope import seal
 from pulseshim.errors import SettingsError
-from pulseshim.feed import PollSource
+from pulseshim.feed import Checkpoint, PollSource
 from pulseshim.runtime import Runtime
 from pulseshim.source import messages
 from pulseshim.store import held_store, milliseconds
@@ -19,9 +19,15 @@ from pulseshim.store import held_store, milliseconds
 @click.command("poll")
 @click.argument("feeds", metavar="[FEED]...", nargs=-1)
 @click.option(
-    "--timeout", default=60.0, show_default=True, metavar="S", help="Give up publishing after S seconds without progress."
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Give up publishing after S seconds without progress.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would be published, one JSON object a line; store nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what would be published, one JSON object a line; store nothing."
+)
 @click.pass_obj
 def command(session: Session, feeds: tuple[str, ...], timeout: float, *, dry_run: bool) -> int:
     """Poll feeds once, now, then publish what is there.
@@ -42,8 +48,6 @@ def command(session: Session, feeds: tuple[str, ...], timeout: float, *, dry_run
         return 1 if failures else code
 
 
-
-
 def choose(runtime: Runtime, feeds: Sequence[str]) -> list[str]:
     """Give the names of the poll feeds that are meant. Raises `CommandFailed` for one that there is not."""
     polled = [name for name, outs in runtime.outlets.items() if isinstance(outs[0].feed.source, PollSource)]
@@ -52,7 +56,10 @@ def choose(runtime: Runtime, feeds: Sequence[str]) -> list[str]:
         if not any(feed in (name, name.partition(".")[0]) for name in polled):
             fail(f"{feed} is no feed that can be polled", f"there are: {', '.join(polled) or 'none'}")
     if not chosen:
-        fail("no feed can be polled", "give a plugin that polls a table in the settings, such as [plugins.bugzilla]")
+        fail(
+            "no feed can be polled",
+            "give a plugin that polls a table in the settings, such as [plugins.bugzilla]",
+        )
     return chosen
 
 
@@ -62,7 +69,8 @@ def show(runtime: Runtime, chosen: Sequence[str]) -> int:
         outs = runtime.outlets[name]
         source = outs[0].feed.source
         if isinstance(source, PollSource):
-            for out in messages(outs, source.poll(runtime.store.outbox.state(name))):
+            events = source.poll(runtime.store.outbox.state(name))
+            for out in messages(outs, (event for event in events if not isinstance(event, Checkpoint))):
                 body = seal(out.message, out.exchange, sequence=0, sent=milliseconds()).body
                 click.echo(msgspec.json.format(body, indent=0))
     return 0

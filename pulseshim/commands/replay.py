@@ -14,7 +14,9 @@ _AGO = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)")
 
 
 @click.command("replay")
-@click.option("--since", metavar="TIME", help="Sealed at or after this time: RFC 3339, or how long ago (2h, 3d).")
+@click.option(
+    "--since", metavar="TIME", help="Sealed at or after this time: RFC 3339, or how long ago (2h, 3d)."
+)
 @click.option("--until", metavar="TIME", help="Sealed before this time.")
 @click.option("--exchange", metavar="NAME", help="On this exchange only.")
 @click.option("--id", "ids", metavar="ID", multiple=True, help="The message with this id; may be repeated.")

@@ -30,6 +30,9 @@ VERBS = {
 }
 
 
+_EXIT_CODES = "0 done, 1 failed, 2 usage or settings, 3 broker not reached, 4 something is parked"
+
+
 class Verbs(click.Group):
     """The verbs of the core, and the commands that plugins add."""
 
@@ -98,7 +101,7 @@ def cli() -> click.Group:
         "pulseshim",
         help="Announce what happens in version control, bug tracker and CI on a RabbitMQ topic exchange.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-        epilog="Exit codes: 0 done, 1 failed, 2 usage or settings, 3 broker not reached, 4 something is parked.",
+        epilog=f"Exit codes: {_EXIT_CODES}.",
     )
     plain = equip(click.Command("pulseshim"))
     root.params += [*plain.params, *click.version_option(version("pulseshim"))(lambda: None).__click_params__]  # type: ignore[attr-defined] # where click keeps the options of a decorator

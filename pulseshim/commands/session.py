@@ -23,7 +23,7 @@ UNREACHED = 3
 
 
 class Session:
-    """The object of the click context: what `--config` and `--debug` lead to, made when it is first needed."""
+    """The object of the click context: what `--config` and `--debug` lead to, made when first needed."""
 
     def __init__(self) -> None:
         self.config: str | None = None
@@ -102,7 +102,7 @@ def _config() -> click.Option:
         metavar="FILE",
         expose_value=False,
         callback=lambda context, _, value: _note(context, "config", value),
-        help="The settings file; without: $PULSESHIM_CONFIG, ./pulseshim.toml, /etc/pulseshim/pulseshim.toml.",
+        help="The settings file; else $PULSESHIM_CONFIG, ./pulseshim.toml, /etc/pulseshim/pulseshim.toml.",
     )
 
 

@@ -20,7 +20,9 @@ _SHOWN = 200
 @click.command("tail")
 @click.argument("exchange")
 @click.argument("binding_key", default="#")
-@click.option("--account", default="", help="Consume as this account of [broker.accounts] instead of [broker].")
+@click.option(
+    "--account", default="", help="Consume as this account of [broker.accounts] instead of [broker]."
+)
 @click.option("--count", type=int, metavar="N", help="End after N messages.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on a terminal too.")
 @click.pass_obj
@@ -32,7 +34,10 @@ def command(
     BINDING_KEY is the topic pattern ("#": all). What was published before is not shown; the queue is this
     command's own and goes with it.
     """
-    with stop_signals() as stop, Consumer(resolve(session.settings.broker, account, os.environ), exchange, binding_key) as consumer:
+    with (
+        stop_signals() as stop,
+        Consumer(resolve(session.settings.broker, account, os.environ), exchange, binding_key) as consumer,
+    ):
         click.echo(f"waiting for messages of {exchange} ({binding_key})", err=True)
         seen = 0
         while not stop.is_set() and seen != count:

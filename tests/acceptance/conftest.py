@@ -76,7 +76,11 @@ class Site:
         self.clone = root / "clone"
         self.store = root / "store"
         self.environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "PULSESHIM_"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("GIT_", "PULSESHIM_"))
+            },
             **{f"GIT_{role}_{what}": "tester@example.org" for role in _ROLES for what in ("NAME", "EMAIL")},
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -116,7 +120,13 @@ class Site:
         """Run a verb to its end with the site's settings."""
         command = [sys.executable, "-m", "pulseshim", *arguments, "--config", str(self.config)]
         return subprocess.run(
-            command, cwd=self.root, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=self.root,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def start(self, verb: str = "run") -> subprocess.Popen[str]:
@@ -149,7 +159,7 @@ class Site:
     def is_done(self) -> bool:
         """Say whether spool and outbox are empty."""
         status = self.status()
-        return status["spool"]["count"] == 0 and status["outbox"]["count"] == 0
+        return bool(status["spool"]["count"] == status["outbox"]["count"] == 0)
 
     def end(self) -> None:
         """Kill what still runs."""
@@ -163,7 +173,7 @@ _ROLES = ("AUTHOR", "COMMITTER")
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Give a maker of sites: `make_site(url, extra="", drain=False)`; what they started is killed afterwards."""
+    """Give a maker of sites: `make_site(url, extra="", drain=False)`; what they start is killed in the end."""
     sites: list[Site] = []
 
     def make(url: str, *, extra: str = "", drain: bool = False) -> Site:

@@ -1,4 +1,4 @@
-"""Each kind of bad input: one sentence that names the thing, a remedy, the exit code of the contract, no loss."""
+"""Each kind of bad input: one sentence that names the thing, a remedy, its exit code, no loss."""
 
 import json
 import resource
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import amqp
 import pytest
 
 if TYPE_CHECKING:
@@ -27,15 +26,24 @@ SETTINGS = {
     "a wrong time": ('[store]\nkeep = "soon"', ["store.keep", "7d"]),
     "no TOML": ("[broker", ["not valid TOML"]),
     "a plugin that is not installed": ("[plugins.gitt]", ["plugins.gitt", "installed"]),
-    "an unknown option of a plugin": ("[plugins.git]\nrepos = {}", ["plugins.git.repos", "did you mean repositories"]),
-    "a template with an unknown field": ('[plugins.git]\npush_json_url = "x{y}"', ["plugins.git.push_json_url"]),
+    "an unknown option of a plugin": (
+        "[plugins.git]\nrepos = {}",
+        ["plugins.git.repos", "did you mean repositories"],
+    ),
+    "a template with an unknown field": (
+        '[plugins.git]\npush_json_url = "x{y}"',
+        ["plugins.git.push_json_url"],
+    ),
     "an unknown account": ('[plugins.git]\naccount = "ghost"', ["plugins.git.account", "ghost"]),
     "a missing password file": (
         '[broker]\nurl = "amqp://127.0.0.1"\nuser = "me"\npassword_file = "/nonexistent"',
         ["broker.password_file", "/nonexistent"],
     ),
     "a password in a URL": ('[broker]\nurl = "amqp://me:hunter2@127.0.0.1"', ["broker.url", "password_file"]),
-    "a foreign host in the clear": ('[broker]\nurl = "amqp://broker.example.org"', ["amqp://", "allow_plaintext"]),
+    "a foreign host in the clear": (
+        '[broker]\nurl = "amqp://broker.example.org"',
+        ["amqp://", "allow_plaintext"],
+    ),
 }
 
 
@@ -87,7 +95,7 @@ def test_usage_is_explained() -> None:
 @pytest.mark.parametrize(
     ("break_url", "extra", "words"),
     [
-        (lambda vhost: "amqp://127.0.0.1:1/", "", ["127.0.0.1:1", "refused"]),
+        (lambda _vhost: "amqp://127.0.0.1:1/", "", ["127.0.0.1:1", "refused"]),
         (lambda vhost: vhost.url + "-gone", "", ["virtual host", "-gone"]),
         (lambda vhost: vhost.url, 'user = "guest"\npassword_file = "{password}"', ["guest", "password"]),
         (lambda vhost: vhost.node.url(vhost.name, tls=True), "", ["certificate", "broker.ca_file"]),
@@ -143,7 +151,7 @@ def test_an_exchange_of_another_type_is_named(make_site: Callable[..., "Site"], 
 def test_a_missing_permission_is_named(
     make_site: Callable[..., "Site"], vhost: "VirtualHost", tmp_path: Path
 ) -> None:
-    """Without the right to write, the push is parked; given the right, `parked retry` publishes it."""
+    """Without the right to write, the push is parked; given it, `parked retry` publishes it."""
     vhost.node.add_user("reader", "hunter2")
     vhost.node.permit(vhost.name, "reader", configure=".*", write="", read=".*")
     (tmp_path / "password").write_text("hunter2")
@@ -196,7 +204,7 @@ def _of_something_else(outbox: Path) -> None:
 def test_an_outbox_that_cannot_be_used_is_named(
     make_site: Callable[..., "Site"], vhost: "VirtualHost", spoil: Callable[[Path], None], word: str
 ) -> None:
-    """`run`, `drain` and `status` exit 1 and change nothing; with the file out of the way the push goes out."""
+    """`run`, `drain` and `status` exit 1 and change nothing; without the file the push goes out."""
     site = make_site(vhost.url)
     queue = vhost.bind_queue(EXCHANGE)
     site.push("patient")
@@ -227,7 +235,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_store_loses_nothing(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:
-    """Where no more can be written, `drain` says so and exits 1; with room again the pushes go out in order."""
+    """Where no more can be written, `drain` says so and exits 1; with room the pushes go out in order."""
     site = make_site(vhost.url)
     queue = vhost.bind_queue(EXCHANGE)
     site.pulseshim("drain")

@@ -21,7 +21,9 @@ def push_ids(vhost: "VirtualHost", queue: str) -> list[int]:
     return [json.loads(message.body)["payload"]["push_id"] for message in vhost.take(queue)]
 
 
-def test_drain_publishes_what_is_there_and_ends(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:
+def test_drain_publishes_what_is_there_and_ends(
+    make_site: Callable[..., "Site"], vhost: "VirtualHost"
+) -> None:
     """Two pushes that nobody has read go out in order; a second drain finds nothing to do."""
     site = make_site(vhost.url)
     queue = vhost.bind_queue(EXCHANGE)
@@ -114,7 +116,9 @@ def test_a_parked_invocation_can_be_retried(make_site: Callable[..., "Site"], vh
     assert site.pulseshim("parked", "list").stdout == "nothing is parked\n"
 
 
-def test_replay_publishes_again_with_the_same_ids(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:
+def test_replay_publishes_again_with_the_same_ids(
+    make_site: Callable[..., "Site"], vhost: "VirtualHost"
+) -> None:
     """A consumer that lost its queue gets what it missed; the bodies are the same to the byte."""
     site = make_site(vhost.url)
     queue = vhost.bind_queue(EXCHANGE)

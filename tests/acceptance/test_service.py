@@ -77,8 +77,10 @@ def test_the_broker_may_be_down_before_during_and_after(
     assert first_ones(announced(vhost.take(queue))) == list(enumerate(pushed, 1))
 
 
-def test_a_service_that_is_killed_loses_nothing(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:
-    """Killed at any instant between pushes and started again, it announces each push with one id, in order."""
+def test_a_service_that_is_killed_loses_nothing(
+    make_site: Callable[..., "Site"], vhost: "VirtualHost"
+) -> None:
+    """Killed at any instant and started again, it announces each push with one id, in order."""
     site = make_site(vhost.url)
     queue = vhost.bind_queue(EXCHANGE)
     pushed: list[str] = []

@@ -1,0 +1,49 @@
+"""Messages on their way into one step of the outbox, however many they are."""
+
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO
+
+from pulseshim.outbox import Outgoing
+
+_IN_MEMORY = 1000
+
+
+class Spill(AbstractContextManager["Spill"]):
+    """Keeps the first messages in memory and the rest in a file without a name below a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._first: list[Outgoing] = []
+        self._file: IO[bytes] | None = None
+
+    def extend(self, outgoing: Iterable[Outgoing]) -> None:
+        """Take messages, in order. Raises OSError where the file cannot be written."""
+        for out in outgoing:
+            if len(self._first) < _IN_MEMORY:
+                self._first.append(out)
+                continue
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - closed by __exit__
+            pickle.dump(out, self._file, pickle.HIGHEST_PROTOCOL)
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        """Give the messages in the order they were taken."""
+        yield from self._first
+        if self._file is None:
+            return
+        self._file.flush()
+        end = self._file.tell()
+        self._file.seek(0)
+        while self._file.tell() < end:
+            # Nobody but this object has ever written to the file, and nobody else can open it.
+            out: Outgoing = pickle.load(self._file)  # noqa: S301 - the reason stands above
+            yield out
+
+    def __exit__(self, *_: object) -> None:
+        """Let the file go."""
+        if self._file is not None:
+            self._file.close()
