@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice, zip_longest
 
 from pulseshim import readable
-from pulseshim_plugins.git_history import Brought, brought, descending, discarded, read_commits
+from pulseshim_plugins.git_history import COMMIT_BYTES, Brought, brought, descending, discarded, read_commits
 from pulseshim_plugins.git_objects import Found, find, read_tags
 from pulseshim_plugins.git_repository import ObjectsGone, Repository
 from pulseshim_plugins.git_update import Line
@@ -13,8 +13,6 @@ from pulseshim_shims.git import RefUpdate
 from pulseshim_shims.git_payload import Commit, ObjectType
 
 log = logging.getLogger(__name__)
-
-_LEAST_COMMIT = 200
 
 
 def describe(
@@ -48,7 +46,7 @@ def _described(
     old = {index: commit for index, line in complete.items() if (commit := _commit(line.old, found))}
     before = dict.fromkeys(chain(others, (line.old for line in lines if line.old)))
     history = (
-        brought(repository, new, old, before, max_bytes // _LEAST_COMMIT)
+        brought(repository, new, old, before, max_bytes // COMMIT_BYTES)
         if new
         else Brought({}, {}, frozenset())
     )
@@ -80,12 +78,15 @@ def _described(
 def _commits(repository: Repository, history: Brought, max_bytes: int) -> dict[int, list[Commit]]:
     """Read the newest commits of each update, one update after the other, until they fill a message."""
     turns = chain.from_iterable(zip_longest(*history.newest.values()))
-    ids = list(islice((commit for commit in turns if commit is not None), max_bytes // _LEAST_COMMIT))
+    ids = list(islice((commit for commit in turns if commit is not None), max_bytes // COMMIT_BYTES))
     owners = {commit: index for index, own in history.newest.items() for commit in own}
     commits: dict[int, list[Commit]] = {}
-    if ids:
-        for commit in read_commits(repository, ids, max_bytes):
+    try:
+        for commit in read_commits(repository, ids, max_bytes) if ids else ():
             commits.setdefault(owners[commit.id], []).append(commit)
+    except ObjectsGone as error:
+        # Files or trees are gone, the commits are not: those that could be read are told, all are counted.
+        log.warning("objects gone", extra={"repository": readable(repository.path), "error": str(error)})
     return commits
 
 
@@ -130,12 +131,12 @@ def _known(line: Line, found: Mapping[str, Found]) -> RefUpdate:
 
     An old value that is gone while the new one is there was no ancestor of it.
     """
-    there = line.new in found
+    moved = line.old is not None and line.new is not None
     return RefUpdate(
         ref=line.ref,
         old=line.old,
         new=line.new,
-        forced=there and line.old is not None and line.old not in found,
+        forced=moved and (line.ref.startswith("refs/tags/") or (line.new in found and line.old not in found)),
         object=_type(line.new, found),
         incomplete=True,
     )

@@ -45,7 +45,7 @@ _STATUS: dict[str, FileStatus] = {
     "T": "type-changed",
 }
 # What the JSON of a commit and of a file takes at least, beside the texts in it.
-_COMMIT_BYTES = 200
+COMMIT_BYTES = 170
 _FILE_BYTES = 40
 # Up to so many pairs are asked about one by one.
 _FEW = 8
@@ -82,7 +82,7 @@ def brought(
     old_values = {index: old.encode() for index, old in olds.items()}
     newest: dict[int, list[str]] = {}
     counts: Counter[int] = Counter()
-    descending = {index for index, tip in tips.items() if olds.get(index) == tip}
+    sound = {index for index, tip in tips.items() if olds.get(index) == tip}
     given = chain(tips.values(), (f"^{value}" for value in excluded))
     for line in repository.lines(_WALK, given):
         commit, *parents = line.split()
@@ -91,11 +91,11 @@ def brought(
         if counts[owner] <= most:
             newest.setdefault(owner, []).append(commit.decode())
         if old_values.get(owner) in parents:
-            descending.add(owner)
+            sound.add(owner)
         for parent in parents:
             if owners.get(parent, owner) >= owner:
                 owners[parent] = owner
-    return Brought(newest, counts, frozenset(descending))
+    return Brought(newest, counts, frozenset(sound))
 
 
 def discarded(repository: Repository, olds: Iterable[str], kept: Iterable[str]) -> dict[str, int]:
@@ -189,7 +189,7 @@ def _commit(commit_id: str, tokens: Iterator[str], budget: int) -> tuple[Commit,
     author_is = (next(tokens), next(tokens), next(tokens))
     committer_is = (next(tokens), next(tokens), next(tokens))
     message = next(tokens)
-    size = _COMMIT_BYTES + len(message)
+    size = COMMIT_BYTES + len(message)
     files: list[FileChange] = []
     count = 0
     text = next(tokens, None)

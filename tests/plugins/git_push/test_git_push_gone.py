@@ -95,6 +95,38 @@ def test_a_repository_with_a_hole_tells_what_it_can(pushes: "Pushes") -> None:
     assert (update["object"], update["commits"], update["truncated"]) == ("commit", [], True)
 
 
+def test_a_missing_tree_leaves_the_counts_true(pushes: "Pushes") -> None:
+    """Where a commit's files cannot be read, newer commits are still told and all are counted."""
+    pushes.commit("One", a="1")
+    pushes.commit("Two", a="2")
+    tree = pushes.git("rev-parse", "HEAD~^{tree}")
+    three = pushes.commit("Three", a="3")
+    pushes.commit("Four", a="4")
+    recorded = pushes.push("main")
+    (pushes.bare / "objects" / tree[:2] / tree[2:]).unlink()
+
+    (payload,) = pushes.read(recorded)
+
+    (update,) = payload["updates"]
+    assert three in [commit["id"] for commit in update["commits"]]
+    assert len(update["commits"]) < update["commit_count"] == 4
+    assert update["truncated"] is True
+
+
+def test_a_tag_that_moved_is_forced_though_all_is_gone(pushes: "Pushes") -> None:
+    """What the hook's own line says needs no objects."""
+    old, new = "1" * 40, "2" * 40
+
+    (payload,) = pushes.read(
+        pushes.recorded(f"{old} {new} refs/tags/v1\n{old} {new} refs/heads/x\n".encode())
+    )
+
+    assert [(update["forced"], update["truncated"]) for update in payload["updates"]] == [
+        (True, True),
+        (False, True),
+    ]
+
+
 def test_a_shallow_repository_ends_where_it_is_cut(pushes: "Pushes") -> None:
     """A push from a shallow clone into a repository that takes it has the commits that came."""
     for number in range(4):
