@@ -45,14 +45,10 @@ def _described(
     new = {index: commit for index, line in complete.items() if (commit := _commit(line.new, found))}
     old = {index: commit for index, line in complete.items() if (commit := _commit(line.old, found))}
     before = dict.fromkeys(chain(others, (line.old for line in lines if line.old)))
-    history = (
-        brought(repository, new, old, before, max_bytes // COMMIT_BYTES)
-        if new
-        else Brought({}, {}, frozenset())
-    )
+    history = brought(repository, new, old, before, max_bytes // COMMIT_BYTES)
     doubtful = {index: commit for index, commit in old.items() if index not in history.descending}
     kept = dict.fromkeys(chain(others, (line.new for line in lines if line.new)))
-    lost = discarded(repository, doubtful.values(), kept) if doubtful else {}
+    lost = discarded(repository, doubtful.values(), kept)
     forced = _forced(repository, complete, old, new, doubtful, lost)
     commits = _commits(repository, history, max_bytes)
     annotated = (line.new for line in lines if line.new and _type(line.new, found) == "tag")

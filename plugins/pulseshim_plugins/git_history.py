@@ -76,6 +76,8 @@ def brought(
     Children come before parents, so that one pass tells the first tip of each. `most` bounds the ids that are
     kept for an update.
     """
+    if not tips:
+        return Brought({}, {}, frozenset())
     owners: dict[bytes, int] = {}
     for index, tip in sorted(tips.items(), reverse=True):
         owners[tip.encode()] = index
@@ -101,6 +103,8 @@ def brought(
 def discarded(repository: Repository, olds: Iterable[str], kept: Iterable[str]) -> dict[str, int]:
     """Say for each old value how many commits it reaches that none of `kept` does; 0 is left out."""
     tips = list(dict.fromkeys(olds))
+    if not tips:
+        return {}
     sizes = Counter(tips_of_it for _, tips_of_it in _reached(repository, tips, kept))
     # Each bit becomes a number of 32 bits, so that one addition counts for all tips: there may be thousands.
     total = 0

@@ -2,11 +2,12 @@
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pulseshim_plugins.git_repository import GitFailed, Repository
+from pulseshim_plugins.git_repository import GitFailed, GitTimedOut, Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +141,32 @@ def test_what_git_says_by_the_megabyte_does_not_block(pushes: "Pushes") -> None:
 def _give_away(directory: "Path") -> None:
     for path in (directory, *directory.rglob("*")):
         os.chown(path, 12345, 12345)
+
+
+@pytest.mark.parametrize("name", ["config", "HEAD", "packed-refs"])
+def test_a_pipe_in_place_of_a_file_is_waited_for_no_longer_than_set(pushes: "Pushes", name: str) -> None:
+    """Whoever makes git wait gets their own push parked, and holds nobody else's up for ever."""
+    pushes.options["timeout"] = "500ms"
+    pushes.commit("One")
+    recorded = pushes.push("main")
+    (pushes.bare / name).unlink(missing_ok=True)
+    os.mkfifo(pushes.bare / name)
+
+    with pytest.raises(GitTimedOut):
+        pushes.read(recorded)
+
+
+def test_the_directory_that_a_worktree_names_is_not_followed(pushes: "Pushes", tmp_path: "Path") -> None:
+    """A file `commondir` could lead to a repository that its owner may not read."""
+    pushes.commit("Secret")
+    pushes.push("main")
+    decoy = tmp_path / "decoy.git"
+    pushes.git("init", "-q", "--bare", str(decoy))
+    (decoy / "commondir").write_text(f"{pushes.bare}\n")
+    tip = pushes.git("rev-parse", "main")
+    stdin = f"{pushes.zero} {tip} refs/heads/main\n".encode()
+
+    (payload,) = pushes.read(replace(pushes.recorded(stdin), cwd=str(decoy)))
+
+    assert payload["updates"][0]["commits"] == []
+    assert payload["updates"][0]["object"] is None
