@@ -1,14 +1,13 @@
 """Write the generated parts of `docs/reference` from the code: `python contrib/dev/reference.py`.
 
 A page holds what people wrote and, between `<!-- generated: NAME -->` and `<!-- end -->`, what stands in the
-code already: settings, verbs, errors, messages and what plugins use. `--check` changes nothing and exits 1
-where a page is not what the code says. Nothing else is needed than the environment that the tests run in.
+code already: settings, verbs, errors, messages and what plugins use. A test fails where a page is not what the
+code says.
 """
 
 import inspect
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +33,7 @@ PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {"plugins.git": GitOptions}
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _KEY = re.compile(r"^    (?P<name>\w+): ")
-_INTERNAL = {"origin"}
+_ALL_HAVE = ("config", "debug", "help")
 _NAMED: dict[str, str] = {
     "user": "Who logs in. Empty: `guest` at a broker on this host, else an error.",
     "password_file": "A file that holds the password, and nothing else.",
@@ -53,17 +52,13 @@ _NAMED: dict[str, str] = {
 """What a key means that has no comment `#:` of its own in the code."""
 
 
-def main(arguments: list[str]) -> int:
-    """Write the pages, or say which are stale."""
-    wanted = pages()
-    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
-    if "--check" not in arguments:
-        for path in stale:
+def main() -> None:
+    """Write the pages that are not what the code says."""
+    for path, text in pages().items():
+        if not path.is_file() or path.read_text() != text:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(wanted[path])
-    for path in stale:
-        print(f"{'stale' if '--check' in arguments else 'written'}: {path.relative_to(ROOT)}")
-    return 1 if stale and "--check" in arguments else 0
+            path.write_text(text)
+            print(f"written: {path.relative_to(ROOT)}")
 
 
 def pages() -> dict[Path, str]:
@@ -97,9 +92,8 @@ def settings() -> Iterator[str]:
         meanings = comments(kind)
         for field in msgspec.structs.fields(kind):
             meaning = meanings.get(field.name) or _NAMED[field.name]
-            default = "" if field.default is msgspec.NODEFAULT else f"`{_toml(field.default)}`"
-            if isinstance(field.default, msgspec.Struct) or field.default is None:
-                default = "none"
+            plain = isinstance(field.default, str | bool | int)
+            default = f"`{json.dumps(field.default)}`" if plain else "none"
             variable = "PULSESHIM_" + f"{path}.{field.name}".upper().replace(".", "__")
             words = (f"`{field.name}`", type_name(field.type), default, _cell(meaning), f"`{variable}`")
             yield f"| {' | '.join(words)} |"
@@ -181,7 +175,7 @@ def _verb(command: click.Command, path: str, context: click.Context) -> Iterator
     words = [word for word in command.collect_usage_pieces(own) if word != "[OPTIONS]"]
     yield f"### `{' '.join([path, *words])}`\n"
     yield f"{_doc(command.help)}\n"
-    options = [o for o in command.params if isinstance(o, click.Option) and o.name not in _EVERYWHERE]
+    options = [o for o in command.params if isinstance(o, click.Option) and o.name not in _ALL_HAVE]
     if options:
         yield "| option | |\n|---|---|"
         for option in options:
@@ -189,9 +183,6 @@ def _verb(command: click.Command, path: str, context: click.Context) -> Iterator
             shown = f" Default: {option.default:g}." if option.show_default else ""
             yield f"| `{', '.join(option.opts)}{value}` | {_cell(option.help or '')}{shown} |"
         yield ""
-
-
-_EVERYWHERE = ("config", "debug", "help")
 
 
 def errors() -> Iterator[str]:
@@ -256,7 +247,7 @@ def schema(kind: type[Message]) -> dict[str, Any]:
     """Give the JSON Schema of a payload, its descriptions without the indentation of the code."""
     whole = payload_schema(kind)
     for each in (whole, *whole.get("$defs", {}).values()):
-        each["description"] = inspect.cleandoc(each.get("description", ""))
+        each["description"] = _doc(each.get("description", ""))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
 
 
@@ -273,12 +264,8 @@ def names() -> Iterator[str]:
     testing = import_module("pulseshim.testing")
     for module, prefix in ((pulseshim, ""), (testing, "testing.")):
         for name in module.__all__:
-            value = getattr(module, name)
-            said = _doc(value).partition("\n\n")[0] if callable(value) and name != "hookimpl" else _HOOKIMPL
+            said = _doc(getattr(module, name)).partition("\n\n")[0]
             yield f"| `{prefix}{name}` | {_cell(said)} |"
-
-
-_HOOKIMPL = "The decorator that marks a function as the implementation of a hook."
 
 
 def hooks() -> Iterator[str]:
@@ -296,16 +283,14 @@ def _import_all() -> None:
 
 
 def _doc(of: Any) -> str:
-    return inspect.cleandoc(of) if isinstance(of, str) else inspect.getdoc(of) or ""
+    """Give a docstring, each paragraph in one line: how it is wrapped in the code does not matter."""
+    text = inspect.cleandoc(of) if isinstance(of, str) else inspect.getdoc(of) or ""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", text)
 
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _toml(value: Any) -> str:
-    return json.dumps(value)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    main()
