@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import aio_pika
 import amqp
-import kombu
+import kombu.connection
 import pika
 
 from benchmarks.measure import Row, in_turn, ratio_row
@@ -102,7 +102,11 @@ class Peers:
 
     def kombu_confirmed(self) -> float:
         """Publish with Kombu, a confirm for each message."""
-        with kombu.Connection(self._url, transport_options={"confirm_publish": True}) as connection:
+        options = {"confirm_publish": True}
+        client = kombu.connection.Connection(  # type: ignore[no-untyped-call] # Kombu has no types
+            self._url, transport_options=options
+        )
+        with client as connection:
             producer = connection.Producer()
             begin = time.perf_counter()
             for _ in range(_SLOW_MESSAGES):

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pulseshim.hookspecs import hookimpl
     from pulseshim.message import Message, bounded_routing_key, readable
     from pulseshim.problem import Problem
-    from pulseshim.settings import Settings
+    from pulseshim.settings import Duration, Settings, seconds
 
 __all__ = [
     "Checkpoint",
+    "Duration",
     "Envelope",
     "Exchange",
     "Feed",
@@ -35,10 +36,12 @@ __all__ = [
     "bounded_routing_key",
     "hookimpl",
     "readable",
+    "seconds",
 ]
 
 _HOMES = {
     "Checkpoint": "feed",
+    "Duration": "settings",
     "Envelope": "envelope",
     "Exchange": "exchange",
     "Feed": "feed",
@@ -55,6 +58,7 @@ _HOMES = {
     "bounded_routing_key": "message",
     "hookimpl": "hookspecs",
     "readable": "message",
+    "seconds": "settings",
 }
 
 

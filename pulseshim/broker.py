@@ -22,7 +22,7 @@ from kombu.transport import pyamqp
 from pulseshim import refusal
 from pulseshim.account import Account, Endpoint, endpoint
 from pulseshim.envelope import Envelope
-from pulseshim.errors import BrokerDenied, BrokerError, BrokerUnreachable
+from pulseshim.errors import BrokerUnreachable
 from pulseshim.frames import publish_frames
 from pulseshim.memory import MemoryConnection, Receiving, Settling
 
@@ -37,25 +37,11 @@ _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 """Where the system has it: how long TCP waits for an acknowledgment, in ms. py-amqp makes it a second."""
 
 
-def connect(account: Account, *, after: str = "") -> "Connection":
-    """Give an open connection to the first of an account's URLs that answers, those behind `after` first.
-
-    Raises `BrokerDenied` where a person must correct something, else `BrokerUnreachable`.
-    """
+def open_connection(account: Account, url: str) -> "Connection":
+    """Give an open connection to one of an account's URLs. Raises `BrokerDenied` or `BrokerUnreachable`."""
     if account.in_memory:
-        return MemoryConnection(Client(account.urls[0]))  # type: ignore[no-untyped-call]  # Kombu has no types
-    start = account.urls.index(after) + 1 if after in account.urls else 0
-    errors: list[BrokerError] = []
-    for url in account.urls[start:] + account.urls[:start]:
-        try:
-            return AmqpConnection(account, url)
-        except BrokerError as error:
-            errors.append(error)
-    denied = [error for error in errors if isinstance(error, BrokerDenied)]
-    first = (denied or errors)[0]
-    if denied or len(errors) == 1:
-        raise first
-    raise BrokerUnreachable("; ".join(error.problem for error in errors), first.remedy) from first
+        return MemoryConnection(Client(url))  # type: ignore[no-untyped-call]  # Kombu has no types
+    return AmqpConnection(account, url)
 
 
 class _RawConnection(pyamqp.Connection):
@@ -172,6 +158,18 @@ class AmqpConnection:
             if error.method_sig != spec.Exchange.Declare:
                 raise
             raise refusal.of_exchange(error, exchange, self._account.user) from error
+
+    def check_write(self, exchange: str) -> None:
+        """Say by `ExchangeRefused` that we may not write to an exchange. No message gets there."""
+        # A message in another user's name is refused (406), but first it is asked whether we may write (403).
+        message = amqp.Message(b"", user_id="nobody@pulseshim")
+        with self._channel_of_its_own() as channel:
+            try:
+                channel.basic_publish(message, exchange, "pulseshim")
+                channel.exchange_declare(exchange, "topic", passive=True)
+            except amqp.ChannelError as error:
+                if not isinstance(error, amqp.PreconditionFailed):
+                    raise refusal.of_writing(error, exchange, self._account.user) from error
 
     def publish(self, envelope: Envelope) -> None:
         """Publish an envelope: it goes out by `flush`, or with others as soon as there are enough of them."""

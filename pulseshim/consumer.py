@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from pulseshim import broker
 from pulseshim.account import Account
+from pulseshim.broker import Connection
 from pulseshim.errors import BrokerUnreachable
+from pulseshim.failover import connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Consumer:
         self._account = account
         self._exchange = exchange
         self._binding_key = binding_key
-        self._connection: broker.Connection | None = None
+        self._connection: Connection | None = None
         self._received: deque[tuple[int, Delivery]] = deque()
         self._handed_out: int | None = None
 
@@ -42,7 +43,7 @@ class Consumer:
         read, `BrokerUnreachable` or `BrokerDenied`.
         """
         self.close()
-        self._connection = broker.connect(self._account)
+        self._connection = connect(self._account)
         try:
             self._connection.consume(self._exchange, self._binding_key, self._on_message)
         except BaseException:

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pulseshim import broker
 from pulseshim.account import Account
+from pulseshim.broker import Connection
 from pulseshim.envelope import Envelope
 from pulseshim.errors import BrokerError, BrokerUnreachable, ExchangeRefused, PublishRefused
+from pulseshim.failover import connect
 
 _BETWEEN_DECLARATIONS = 1.0
 
@@ -41,7 +42,7 @@ class Publisher:
         self._account = account
         self._exchanges = tuple(exchanges)
         self._clock = clock
-        self._connection: broker.Connection | None = None
+        self._connection: Connection | None = None
         self._url = ""
         self._is_open = False
         self._declared: set[str] = set()
@@ -84,7 +85,7 @@ class Publisher:
         """
         self._forget()
         if self._connection is None:
-            self._connection = broker.connect(self._account, after=self._url)
+            self._connection = connect(self._account, after=self._url)
             self._url = self._connection.url
         try:
             self._connection.start_confirms(self._on_ack, self._on_nack, self._on_return)
@@ -141,12 +142,12 @@ class Publisher:
             self._connection.close()
             self._connection = None
 
-    def _standing(self) -> broker.Connection:
+    def _standing(self) -> Connection:
         if self._connection is None or not self._is_open:
             raise BrokerUnreachable("there is no connection to the broker", "open it first")
         return self._connection
 
-    def _declare(self, connection: broker.Connection, exchange: str) -> None:
+    def _declare(self, connection: Connection, exchange: str) -> None:
         """Declare an exchange, but one that was refused no oftener than once a second."""
         now = self._clock()
         at, error = self._refused.get(exchange, (now - _BETWEEN_DECLARATIONS, None))
@@ -160,7 +161,7 @@ class Publisher:
         self._refused.pop(exchange, None)
         self._declared.add(exchange)
 
-    def _listen(self, connection: broker.Connection, timeout: float) -> None:
+    def _listen(self, connection: Connection, timeout: float) -> None:
         """Read until the broker has said something of what is in flight, or blocks, or blocks no longer."""
         blocked = connection.blocked
         until = self._clock() + timeout
@@ -172,7 +173,7 @@ class Publisher:
             if said or left <= 0 or not self._in_flight:
                 return
 
-    def _check_silence(self, connection: broker.Connection) -> None:
+    def _check_silence(self, connection: Connection) -> None:
         """Hold a broker for dead that says nothing though it has something to say."""
         if self._confirmed or self._nacked or not self._in_flight or connection.blocked is not None:
             self._silent_since = None

@@ -77,6 +77,14 @@ def of_missing(exchange: str) -> ExchangeRefused:
     return ExchangeRefused(f"the exchange {exchange} does not exist", "pulseshim declare")
 
 
+def of_writing(error: Exception, exchange: str, user: str) -> ExchangeRefused:
+    """Give the error for an exchange that may not be published to."""
+    return ExchangeRefused(
+        f"{user} may not write to the exchange {exchange} ({reason(error)})",
+        f"permit {user} to write to it (rabbitmqctl set_permissions)",
+    )
+
+
 def of_reading(error: Exception, exchange: str, user: str) -> ExchangeRefused:
     """Give the error for an exchange that a consumer may not bind its queue to."""
     return ExchangeRefused(

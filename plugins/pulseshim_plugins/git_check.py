@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pulseshim import Problem, Settings, State
+from pulseshim import Problem, Settings, State, seconds
 from pulseshim_plugins.git_hook_check import hook_problems
-from pulseshim_plugins.git_options import GitOptions, seconds
+from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.git_push import Drift, drift
 
 _REFS = "refs:"
@@ -18,7 +18,7 @@ def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem
     While invocations wait to be read, what was announced is not complete, and nothing is said of it.
     """
     timeout = seconds(settings.options("git", GitOptions).timeout)
-    for key in state.keys():
+    for key in state.keys():  # noqa: SIM118 - a state is no mapping
         if not key.startswith(_REFS):
             continue
         path = key.removeprefix(_REFS)
@@ -33,10 +33,10 @@ def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem
 
 
 def _drifted(path: str, changed: list[Drift]) -> Problem:
-    names = ", ".join(each.ref for each in changed[:_NAMED]) + (" and others" if len(changed) > _NAMED else "")
+    names = ", ".join(each.ref for each in changed[:_NAMED]) + ("…" if len(changed) > _NAMED else "")
     return Problem(
         path,
         f"{len(changed)} refs changed without a push that the hook saw ({names})",
-        "that is normal for a mirror or after git update-ref; to take note of it: pulseshim hook install git REPO",
+        "normal for a mirror and after git update-ref; take note of it by pulseshim hook install git REPO",
         "warning",
     )

@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pulseshim import Problem
 from pulseshim.errors import CommandFailed
-from pulseshim.problem import Problem
 from pulseshim_plugins.git_hook import HookState, show
 from pulseshim_plugins.git_hook_file import is_ours
 

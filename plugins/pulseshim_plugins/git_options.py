@@ -6,12 +6,10 @@ from typing import Annotated
 
 import msgspec
 
-from pulseshim import SettingsError
+from pulseshim import Duration, SettingsError
 from pulseshim_plugins.git_url import is_url
 from pulseshim_shims.git import MAX_BYTES
 
-_DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$"
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PLACES = {"repo_url", "path", "push_id"}
 
 
@@ -24,7 +22,7 @@ class GitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     #: The limit for a message: its encoded envelope, in bytes.
     max_bytes: Annotated[int, msgspec.Meta(ge=16384)] = MAX_BYTES
     #: How long git may take to read one push.
-    timeout: Annotated[str, msgspec.Meta(pattern=_DURATION)] = "10m"
+    timeout: Duration = "10m"
     #: Templates with {repo_url}, {path} and {push_id}; empty: none.
     push_json_url: str = ""
     push_full_json_url: str = ""
@@ -40,12 +38,6 @@ def check_options(options: GitOptions, origin: str) -> None:
             raise SettingsError(f"{where}.repositories: {url!r} is no URL", "write https://host/path")
     for name in ("push_json_url", "push_full_json_url"):
         _check_template(f"{where}.{name}", getattr(options, name))
-
-
-def seconds(duration: str) -> float:
-    """Give a duration such as `30s` or `10m` in seconds."""
-    number = duration.rstrip("smhdw")
-    return float(number) * _SECONDS[duration[len(number) :]]
 
 
 def _check_template(where: str, template: str) -> None:

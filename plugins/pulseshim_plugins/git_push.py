@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pulseshim import Invocation, State, readable
+from pulseshim import Invocation, State, readable, seconds
 from pulseshim_plugins.git_description import describe
 from pulseshim_plugins.git_objects import current_refs
-from pulseshim_plugins.git_options import GitOptions, seconds
+from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.git_repository import GitFailed, Repository
 from pulseshim_plugins.git_update import Line, parse_baseline, parse_updates
 from pulseshim_plugins.git_url import public_url, url_path

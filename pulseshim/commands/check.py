@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from pulseshim.account import resolve
-from pulseshim.broker import connect
 from pulseshim.commands.session import Session
 from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
+from pulseshim.failover import connect
 from pulseshim.plugin_manager import PluginManager
 from pulseshim.problem import Problem
 from pulseshim.runtime import exchange_accounts
@@ -19,6 +19,7 @@ from pulseshim.settings import Settings
 from pulseshim.store import holder, milliseconds, open_store
 
 _CLOCK_MILLISECONDS = 60_000
+_CODES = {"settings": 2, "broker": 3}
 
 
 @click.command("check")
@@ -41,8 +42,8 @@ def command(session: Session, *, as_json: bool) -> int:
             click.echo(f"{problem.severity}: {problem.subject}: {problem.text}\n  {problem.remedy}")
         errors = sum(problem.severity == "error" for problem in found)
         click.echo(f"{errors} errors, {len(found) - errors} warnings" if found else "nothing is wrong")
-    codes = {"settings": 2, "broker": 3}
-    return min((codes.get(p.subject, 1) for p in found if p.severity == "error"), default=0)
+    codes = {_CODES.get(problem.subject, 1) for problem in found if problem.severity == "error"}
+    return next((code for code in (2, 3, 1) if code in codes), 0)
 
 
 def problems(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
@@ -51,18 +52,20 @@ def problems(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
         remedy = "write /etc/pulseshim/pulseshim.toml, see docs/reference/settings.md"
         yield Problem("settings", "there is no settings file and no plugin is on", remedy, "warning")
     feeds: Mapping[str, str] = {}
+    asked: PluginManager | None = plugins
     try:
         feeds = exchange_accounts(settings, plugins.feeds(settings))
     except SettingsError as error:
+        asked = None
         yield Problem("settings", error.problem, error.remedy)
-    yield from _store(settings, plugins)
+    yield from _store(settings, asked)
     yield from _broker(settings, feeds)
     for plugin in plugins.plugins:
         if plugin.failure:
             yield Problem(str(plugin), plugin.failure, "install what it needs, or report this to its author")
 
 
-def _store(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
+def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Problem]:
     try:
         store = open_store(settings, readonly=True)
     except PulseshimError as error:
@@ -84,7 +87,8 @@ def _store(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
             yield Problem("store", text, "start pulseshim run, or drain from cron", "warning")
-        yield from plugins.problems(settings, store.outbox.state, waiting)
+        if plugins is not None:
+            yield from plugins.problems(settings, store.outbox.state, waiting)
     except PulseshimError as error:
         yield Problem("store", error.problem, error.remedy)
     finally:
@@ -123,14 +127,15 @@ def _broker(settings: Settings, owned: Mapping[str, str]) -> Iterator[Problem]:
             for exchange in sorted(
                 exchange for exchange, account_name in owned.items() if account_name == name
             ):
-                yield from _tried(exchange, connection.declare)
+                yield from _tried(exchange, connection.declare, connection.check_write)
         finally:
             connection.close()
 
 
-def _tried(exchange: str, action: Callable[[str], None]) -> Iterator[Problem]:
+def _tried(exchange: str, *actions: Callable[[str], None]) -> Iterator[Problem]:
     try:
-        action(exchange)
+        for action in actions:
+            action(exchange)
     except ExchangeRefused as error:
         yield Problem(exchange, error.problem, error.remedy)
     except PulseshimError as error:

@@ -5,9 +5,9 @@ import os
 import click
 
 from pulseshim.account import resolve
-from pulseshim.broker import connect
 from pulseshim.commands.session import Session
 from pulseshim.errors import ExchangeRefused
+from pulseshim.failover import connect
 from pulseshim.runtime import exchange_accounts
 
 

@@ -20,8 +20,8 @@ from pulseshim.store import milliseconds, open_store
 def command(session: Session, *, as_json: bool) -> int:
     """Show what waits in spool and outbox, since when, what is parked, and how each part is.
 
-    Loads no plugin and asks no broker: it works when everything else is broken. Exits 0 whatever it shows, 1 where
-    the store cannot be looked into.
+    Loads no plugin and asks no broker: it works when everything else is broken. Exits 0 whatever it shows,
+    1 where the store cannot be looked into.
     """
     store = open_store(session.settings, readonly=True)
     try:

@@ -1,0 +1,1 @@
+"""What events mean: pure functions from what a source saw to the messages that announce it."""

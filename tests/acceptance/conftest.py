@@ -173,7 +173,7 @@ _ROLES = ("AUTHOR", "COMMITTER")
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Give a maker of sites: `make_site(url, extra="", drain=False)`; what they start is killed in the end."""
+    """Give a maker of sites: `make_site(url, extra="", drain=False)`; what they start is killed then."""
     sites: list[Site] = []
 
     def make(url: str, *, extra: str = "", drain: bool = False) -> Site:

@@ -19,9 +19,7 @@ def test_a_virtual_host_starts_empty_and_hands_out_what_was_published(vhost: "Vi
     assert [message.body for message in vhost.take(queue)] == [b"1"]
 
 
-def test_a_proxy_forwards_until_it_is_cut(
-    vhost: "VirtualHost", tcp_proxy: Callable[..., "TcpProxy"]
-) -> None:
+def test_a_proxy_forwards_until_it_is_cut(vhost: "VirtualHost", tcp_proxy: Callable[..., "TcpProxy"]) -> None:
     """A connection through the proxy works, and breaks when the test says so."""
     proxy = tcp_proxy(vhost.node.port)
     connection = amqp.Connection(f"127.0.0.1:{proxy.port}", virtual_host=vhost.name, login_method="PLAIN")
