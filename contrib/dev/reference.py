@@ -1,8 +1,7 @@
 """Write the generated parts of `docs/reference` from the code: `python contrib/dev/reference.py`.
 
 A page holds what people wrote and, between `<!-- generated: NAME -->` and `<!-- end -->`, what stands in the
-code already: settings, verbs, errors, messages and what plugins use. A test fails where a page is not what the
-code says.
+code already: settings, verbs, errors, messages and what plugins use. A test fails where a page is stale.
 """
 
 import inspect
