@@ -188,25 +188,19 @@ def errors() -> Iterator[str]:
     """Give a table of all errors, those of the core first, with their exit codes."""
     _import_all()
     yield "| error | is a | exit code | meaning |\n|---|---|---|---|"
-    for kind in error_types():
+    for kind in sorted(error_types(PulseshimError), key=lambda kind: kind.__module__ != "pulseshim.errors"):
         base = kind.__mro__[1].__name__
         parent = "" if base == "Exception" else f"`{base}`"
         meaning = _cell(_doc(kind).partition("\n\n")[0])
         yield f"| `{kind.__name__}` | {parent} | {kind.exit_code} | {meaning} |"
 
 
-def error_types() -> list[type[PulseshimError]]:
-    """Give `PulseshimError` and what derives from it: first the core's in their order, then the plugins'."""
-    found: list[type[PulseshimError]] = []
-
-    def add(kind: type[PulseshimError]) -> None:
-        if kind.__module__.partition(".")[0] in ("pulseshim", "pulseshim_plugins"):
-            found.append(kind)
-        for child in kind.__subclasses__():
-            add(child)
-
-    add(PulseshimError)
-    return sorted(found, key=lambda kind: kind.__module__ != "pulseshim.errors")
+def error_types(kind: type[PulseshimError]) -> Iterator[type[PulseshimError]]:
+    """Give an error and what derives from it in our packages."""
+    if kind.__module__.partition(".")[0] in ("pulseshim", "pulseshim_plugins"):
+        yield kind
+    for child in kind.__subclasses__():
+        yield from error_types(child)
 
 
 def messages() -> Iterator[str]:
@@ -263,8 +257,17 @@ def names() -> Iterator[str]:
     testing = import_module("pulseshim.testing")
     for module, prefix in ((pulseshim, ""), (testing, "testing.")):
         for name in module.__all__:
-            said = _doc(getattr(module, name)).partition("\n\n")[0]
-            yield f"| `{prefix}{name}` | {_cell(said)} |"
+            value = getattr(module, name)
+            said = _alias_doc(name) if get_origin(value) is Annotated else _doc(value)
+            first, _, _ = said.partition("\n")
+            yield f"| `{prefix}{name}` | {_cell(first)} |"
+
+
+def _alias_doc(name: str) -> str:
+    """Give what stands below the definition of a type in `pulseshim.settings`."""
+    source = inspect.getsource(import_module("pulseshim.settings"))
+    match = re.search(rf'^{name} = .*\n"""(.*?)"""', source, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def hooks() -> Iterator[str]:
