@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench pytest mypy ruff imports format rabbitmq clean
+.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -37,6 +37,9 @@ ruff: $(VENV)/.test ## the style
 
 imports: $(VENV)/.test ## the rules between the folders and modules
 	$(BIN)/lint-imports
+
+reference: $(VENV)/.test ## write the parts of docs/reference that stand in the code
+	$(BIN)/python contrib/dev/reference.py
 
 format: $(VENV)/.test ## correct the style where that can be done by a program
 	$(BIN)/ruff check --fix

@@ -57,10 +57,15 @@ def payload_schema(message_type: type[Message]) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of a message type's payload."""
     (schema,), definitions = msgspec.json.schema_components([message_type], ref_template="#/$defs/{name}")
     schema = definitions.pop(message_type.__name__) if "$ref" in schema else schema
+    always = {
+        field.encode_name
+        for field in msgspec.structs.fields(message_type)
+        if field.default is not msgspec.UNSET
+    } - {"routing_key", "event_id"}
     schema = {
         **schema,
         "properties": {k: v for k, v in schema["properties"].items() if k not in ("routing_key", "event_id")},
-        "required": [name for name in schema["required"] if name not in ("routing_key", "event_id")],
+        "required": [name for name in schema["properties"] if name in always],
     }
     return {**schema, "$defs": definitions} if definitions else schema
 

@@ -45,9 +45,13 @@ class StoreSettings(_Table, frozen=True):
 class AccountSettings(_Table, frozen=True):
     """An account at the broker, by its name in `[broker.accounts.<name>]`."""
 
+    #: Who logs in. Empty: `guest` at a broker on this host, else an error.
     user: str = ""
+    #: A file that holds the password, and nothing else.
     password_file: str = ""
+    #: A certificate (PEM) to show to the broker. Without a `user`, it says who we are.
     client_certificate: str = ""
+    #: Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.
     client_key: str = ""
 
 
@@ -56,13 +60,19 @@ class BrokerSettings(_Table, frozen=True):
 
     #: One URL, or several to fail over between. `memory://`: everything stays in this process.
     url: str | list[str] = "memory://"
+    #: Who logs in. Empty: `guest` at a broker on this host, else an error.
     user: str = ""
+    #: A file that holds the password, and nothing else.
     password_file: str = ""
+    #: The authorities (PEM) that may sign the broker's certificate. Empty: the system's.
     ca_file: str = ""
+    #: A certificate (PEM) to show to the broker. Without a `user`, it says who we are.
     client_certificate: str = ""
+    #: Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.
     client_key: str = ""
     #: Allow amqp:// to a host that is not this one: passwords and messages can then be read on the way.
     allow_plaintext: bool = False
+    #: How long connecting, and each answer to a declaration, may take.
     connect_timeout: Duration = "5s"
     #: How often both sides show that they are alive.
     heartbeat: Duration = "30s"
@@ -70,20 +80,25 @@ class BrokerSettings(_Table, frozen=True):
     confirm_timeout: Duration = "30s"
     #: How many messages may be on their way at once.
     window: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    #: Further accounts, each in a table of its own: see below.
     accounts: dict[str, AccountSettings] = {}
 
 
 class LogSettings(_Table, frozen=True):
     """What is logged to standard error, one line an event."""
 
+    #: The least severe events that are logged.
     level: Literal["debug", "info", "warning", "error"] = "info"
+    #: One line of `name=value` pairs, or one JSON object a line.
     format: Literal["text", "json"] = "text"
 
 
 class MetricsSettings(_Table, frozen=True):
     """Prometheus metrics at /metrics, and /live and /ready. No port: off."""
 
+    #: The address to listen on.
     host: str = "127.0.0.1"
+    #: The port; 0: any that is free, named in the log.
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
 
 

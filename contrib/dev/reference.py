@@ -33,22 +33,6 @@ PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {"plugins.git": GitOptions}
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _KEY = re.compile(r"^    (?P<name>\w+): ")
 _ALL_HAVE = ("config", "debug", "help")
-_NAMED: dict[str, str] = {
-    "user": "Who logs in. Empty: `guest` at a broker on this host, else an error.",
-    "password_file": "A file that holds the password, and nothing else.",
-    "ca_file": "The authorities (PEM) that may sign the broker's certificate. Empty: the system's.",
-    "client_certificate": "A certificate (PEM) to show to the broker. Without a `user`, it says who we are.",
-    "client_key": "Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.",
-    "connect_timeout": "How long connecting, and each answer to a declaration, may take.",
-    "accounts": "Further accounts, each in a table of its own: see below.",
-    "level": "The least severe events that are logged.",
-    "format": "One line of `name=value` pairs, or one JSON object a line.",
-    "host": "The address to listen on.",
-    "port": "The port; 0: any that is free, named in the log.",
-    "exchange": "The exchange that pushes are announced on.",
-    "push_full_json_url": "As `push_json_url`, for the field of that name.",
-}
-"""What a key means that has no comment `#:` of its own in the code."""
 
 
 def main() -> None:
@@ -90,7 +74,7 @@ def settings() -> Iterator[str]:
         yield "| key | type | default | meaning | variable |\n|---|---|---|---|---|"
         meanings = comments(kind)
         for field in msgspec.structs.fields(kind):
-            meaning = meanings.get(field.name) or _NAMED[field.name]
+            meaning = meanings[field.name]
             plain = isinstance(field.default, str | bool | int)
             default = f"`{json.dumps(field.default)}`" if plain else "none"
             variable = "PULSESHIM_" + f"{path}.{field.name}".upper().replace(".", "__")
