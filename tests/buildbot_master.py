@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ FACTORIES = {{
     "good": factory(sh("echo built", name="compile"), sh("echo tested", name="test")),
     "bad": factory(sh("echo no; exit 1", name="compile", haltOnFailure=True), sh("true", name="never")),
     "warn": factory(sh("exit 1", name="lint", warnOnFailure=True, flunkOnFailure=False)),
-    "skip": factory(sh("true", name="skipped", doStepIf=False)),
+    "skip": factory(sh("true", name="never")),
     "slow": factory(sh("echo begun; sleep 120", name="sleep")),
+    "away": factory(sh("true")),
     "steady": factory(sh("echo once", name="once")),
     "a.b c/d \\u00fc": factory(sh("echo odd", name="x.y z")),
     "props": factory(
@@ -51,9 +53,10 @@ c = BuildmasterConfig = {{
     "builders": [
         util.BuilderConfig(
             name=name,
-            workernames=["w1"],
+            workernames=["w-2" if name == "away" else "w1"],
             factory=each,
             collapseRequests=name not in ("steady", "good"),
+            do_build_if=(lambda build: False) if name == "skip" else None,
         )
         for name, each in FACTORIES.items()
     ],
@@ -207,8 +210,6 @@ class BuildbotMaster:
 
     def send_change(self, **fields: str) -> None:
         """Tell the master of a change by its change hook."""
-        import urllib.parse
-
         data = urllib.parse.urlencode(fields).encode()
         with urllib.request.urlopen(f"{self.url}change_hook/base", data=data, timeout=30):
             pass

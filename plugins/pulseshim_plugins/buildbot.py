@@ -7,6 +7,7 @@ from typing import Any
 from pulseshim import Exchange, Feed, Settings, StreamSource, hookimpl
 from pulseshim.errors import PluginError
 from pulseshim_plugins.buildbot_options import masters
+from pulseshim_plugins.buildbot_recorded import read_build
 from pulseshim_shims.buildbot import MESSAGES, buildbot_messages
 
 
@@ -24,7 +25,7 @@ def pulseshim_feeds(settings: Settings) -> Iterable[Feed[Any]]:
     return [
         Feed(
             f"buildbot.{name}",
-            StreamSource(partial(listen, options=options)),
+            StreamSource(partial(listen, options=options), partial(read_build, options=options)),
             partial(buildbot_messages, hide=options.hide_properties, max_bytes=options.max_bytes),
             Exchange(
                 options.exchange,

@@ -161,6 +161,8 @@ class ServerSentEvents:
                 self._hints.put(hints)
         except Exception as error:  # noqa: BLE001 - whatever ends the thread ends what it listens to
             self._hints.put(EventsLost(f"{type(error).__name__}: {error}"))
+        finally:
+            self._answer.close()
 
     def wait(self, timeout: float) -> list[Hint]:
         """Give the hints that came, or none after `timeout` seconds."""
@@ -175,7 +177,8 @@ class ServerSentEvents:
 
     def close(self) -> None:
         """Close the connection; the thread ends with it."""
-        self._answer.close()
+        with suppress(RuntimeError, ValueError, OSError):  # it is closed already
+            self._answer.shutdown()
 
 
 class NoEvents:
