@@ -108,10 +108,11 @@ class BuildbotMaster:
         self._run("buildbot", "upgrade-master", "--quiet", str(directory / "master"))
 
     def start(self) -> None:
-        """Start the master and wait until its REST API answers."""
+        """Start the master and wait until it runs and its REST API answers."""
+        runs = self._runs() + 1
         self._master = self._spawn("master", "buildbot.tac")
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while self._runs() < runs or not self._answers():
             if self._master.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"Buildbot did not start:\n{self._output('master')[-8000:]}")
             time.sleep(0.1)
@@ -205,7 +206,7 @@ class BuildbotMaster:
             steps = self.rows(f"builds/{builds[-1]['buildid']}/steps") if builds else []
             return [log for step in steps for log in self.rows(f"steps/{step['stepid']}/logs")]
 
-        self.wait_until(lambda: any(log["num_lines"] for log in logs()), f"{builder} at work")
+        self.wait_until(logs, f"{builder} at work")
         return self.rows(f"buildrequests/{request}/builds")[-1]
 
     def send_change(self, **fields: str) -> None:
@@ -221,6 +222,10 @@ class BuildbotMaster:
             if time.monotonic() > deadline:
                 pytest.fail(f"not {what} within {seconds} s\n{self._output('master')[-4000:]}")
             time.sleep(0.05)
+
+    def _runs(self) -> int:
+        """Give how often the master has come to run."""
+        return self._output("master").count("BuildMaster is running")
 
     def _answers(self) -> bool:
         try:
@@ -253,7 +258,8 @@ class BuildbotMaster:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _output(self, name: str) -> str:
-        return (self.directory / f"{name}.out").read_text(errors="replace")
+        out = self.directory / f"{name}.out"
+        return out.read_text(errors="replace") if out.exists() else ""
 
     def _end(self, process: subprocess.Popen[bytes] | None, number: int) -> None:
         if process is not None and process.poll() is None:

@@ -54,13 +54,14 @@ class Client:
     def log_in(self) -> None:
         """Log in where there is something to log in with, and keep the session that comes of it.
 
-        Buildbot's own logins hand out a session; a proxy before it looks at the header alone. Raises
+        Buildbot's own logins hand out a session (by its page for logins, or by its first page where it trusts
+        a header); a proxy before it looks at the header alone. Raises
         `SettingsError` where the password is wrong, `MasterUnavailable` where nobody answers.
         """
         self.headers = {"Accept": "application/json", **self._secrets}
         if not self._secrets:
             return
-        answer = self.get("auth/login" if self._options.user else "config")
+        answer = self.get("auth/login" if self._options.user else "")
         if answer.status == _REFUSED[0]:
             raise SettingsError(
                 f"{self.base} refuses the {'password' if self._options.user else 'token'}",

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple, Protocol
 
 import urllib3
@@ -70,8 +70,10 @@ class WebSocketEvents:
     def __init__(self, client: Client, paths: Iterable[str]) -> None:
         address = client.base.replace("http", "ws", 1) + "ws"
         headers = {name: text for name, text in client.headers.items() if name != "Accept"}
+        self._early: list[Hint] = []
+        self._open = ExitStack()
         try:
-            self._connection = connect(
+            connection = connect(
                 address,
                 ssl=client.tls,
                 additional_headers=headers,
@@ -81,12 +83,13 @@ class WebSocketEvents:
                 compression=None,
                 proxy=None,
             )
-            for number, path in enumerate(paths):
-                command = {"cmd": "startConsuming", "path": path, "_id": number}
+            self._connection = self._open.enter_context(connection)
+            commands = [{"cmd": "startConsuming", "path": path, "_id": n} for n, path in enumerate(paths)]
+            for command in commands:
                 self._connection.send(json.dumps(command))
-            self._early: list[Hint] = []
-            self._await_answers(number + 1)
-        except (OSError, websockets.WebSocketException) as error:
+            self._await_answers(len(commands))
+        except (OSError, ValueError, websockets.WebSocketException) as error:
+            self._open.close()
             raise EventsLost(f"{address}: {error}") from error
 
     def _await_answers(self, count: int) -> None:
@@ -114,7 +117,7 @@ class WebSocketEvents:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._open.close()
 
 
 class ServerSentEvents:

@@ -149,7 +149,9 @@ def check(master: BuildbotMaster, held: list[Held]) -> None:
         assert finished.payload["request_ids"] == [row["buildrequestid"]]
         steps = master.rows(f"builds/{row['buildid']}/steps")
         assert [step["name"] for step in finished.payload["build"]["steps"]] == [s["name"] for s in steps]
-        assert {name for name, *_ in uploaded.payload["build"]["properties"]} == set(row["properties"]) - HIDDEN
+        assert {name for name, *_ in uploaded.payload["build"]["properties"]} == set(
+            row["properties"]
+        ) - HIDDEN
         assert finished.meta["master_name"] == master.rows("masters")[0]["name"]
     requests = [each for each in held if each.routing_key.startswith("request.")]
     submitted = [each.payload["request"]["id"] for each in requests if each.routing_key.endswith("submitted")]
