@@ -312,7 +312,7 @@ def _build(event: BuildEvent, hide: Sequence[str]) -> Build:
         reason=str(event.buildset.get("reason") or ""),
         steps=[
             step(each, event.logs.get(each["stepid"], ()) if with_logs else None, event.master.url)
-            for each in event.steps
+            for each in (event.steps if ended else ())
         ],
         source_stamp=stamps[0],
         source_stamps=stamps if len(stamps) > 1 else UNSET,
