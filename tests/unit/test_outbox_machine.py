@@ -434,11 +434,14 @@ class OutboxMachine(RuleBasedStateMachine):
                 assert "foreign" in subject
 
     def heal(self) -> None:
-        """Mend all that is broken, retry all that is parked, and work until nothing is left to do."""
+        """Mend all that is broken, retry all that is parked, and work until nothing is left to do.
+
+        The process that saw all the trouble goes on: it needs no new start.
+        """
         self.fuse.left = None
         self.the_broker_recovers()
         self.broken, self.is_plugged = False, True
-        self.open()
+        self.make_reader()
         assert self.store
         for item in self.store.parked.items():
             if item.kind != "file":
