@@ -1,11 +1,15 @@
 """Messages on their way into one step, be they few or many."""
 
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from pulseshim import Exchange, Message
+from pulseshim.errors import StoreUnavailable
 from pulseshim.outbox import Outgoing
 from pulseshim.spill import Spill
 
@@ -68,6 +72,31 @@ def test_few_messages_need_no_directory(tmp_path: Path) -> None:
 
 
 def test_many_messages_without_a_place_are_an_error(tmp_path: Path) -> None:
-    """Nothing is dropped in silence."""
-    with Spill(tmp_path / "missing") as spill, pytest.raises(FileNotFoundError):
+    """The store is at fault and not the plugin: nothing is parked or dropped, it is tried again."""
+    with Spill(tmp_path / "missing") as spill, pytest.raises(StoreUnavailable, match=r"missing.*free space"):
         spill.extend(map(outgoing, range(1001)))
+
+
+@pytest.mark.parametrize("count", [1001, 3500])
+def test_a_full_disk_is_said_of_the_store(tmp_path: Path, count: int) -> None:
+    """Be it met when a message is taken or when the last of them are read back; closing adds no error."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from pulseshim.outbox import Outgoing; from pulseshim.errors import StoreUnavailable\n"
+        "from pulseshim.spill import Spill\n"
+        "try:\n"
+        "    with Spill(Path(sys.argv[1])) as spill:\n"
+        "        spill.extend(Outgoing(None, None, 'x' * 90, '') for _ in range(int(sys.argv[2])))\n"
+        "        print(len(list(spill)))\n"
+        "except StoreUnavailable as error: print(error)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path, str(count)],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
+
+    assert "(File too large): see that the directory exists" in done.stdout
