@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulseshim import Invocation
@@ -59,6 +59,7 @@ def reason(spool: Spool, name: str = NAME, now: int = NOW) -> str:
     return str(caught.value)
 
 
+@settings(deadline=None)
 @given(
     feed=feeds,
     arguments=st.lists(texts, max_size=5),
@@ -114,6 +115,7 @@ def test_half_of_an_invocation_is_none(spool: Spool) -> None:
     assert "half-written: 26 of 25 bytes of standard input" in reason(spool)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(text: bytes) -> None:
     """Whatever stands in a file, it is an invocation or a misfit."""
@@ -122,6 +124,7 @@ def test_no_bytes_break_the_reader(text: bytes) -> None:
             parse(content, None)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_change_to_an_invocation_breaks_the_reader(data: st.DataObject) -> None:
     """Bytes that were changed, lost or added make another invocation or a misfit, never another error."""
