@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulseshim.logs import JsonFormatter, TextFormatter, configure, fields
@@ -76,6 +76,7 @@ def test_a_value_is_one_word_or_quoted(value: object, shown: str) -> None:
     assert line.partition("path=")[2] == shown
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ANYTHING, ANYTHING)
 def test_an_event_is_one_printable_line(value: str, other: str) -> None:
     """Whatever control characters, halves of surrogates or separators its values hold."""
@@ -85,6 +86,7 @@ def test_an_event_is_one_printable_line(value: str, other: str) -> None:
     assert line.encode()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(FILE_NAMES, FILE_NAMES)
 def test_json_is_one_object_a_line_with_every_value_as_it_was(value: str, other: str) -> None:
     """A program reads back what was said."""
@@ -130,6 +132,7 @@ def test_what_logging_itself_notes_is_no_value_of_the_event() -> None:
     assert fields(record) == {"feed": "git"}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ANYTHING)
 def test_a_message_of_a_library_is_one_line_too(argument: str) -> None:
     """Libraries put values into their messages; those may be hostile as well."""
