@@ -1,5 +1,6 @@
 """The reading half of the spool. It trusts nothing in there but the bytes of a file it could open itself."""
 
+import errno
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ _HEADER = b"pulseshim-invocation/1"
 _FUTURE = 24 * 3600 * 10**9
 _ABANDONED = 24 * 3600.0
 _MOST_FIELDS = 10_000
+# These say nothing about the file: the process or the machine is short of something for a while.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
 _NAME_BYTES = 200
 
 
@@ -90,9 +93,9 @@ class Spool:
         except OSError as error:
             if path.is_symlink():
                 raise Misfit("it is a symbolic link") from error
-            if not stat.S_ISREG(path.lstat().st_mode) or isinstance(error, PermissionError):
-                raise Misfit(f"it cannot be opened ({error.strerror})") from error
-            raise _unavailable(path, error) from error
+            if error.errno in _PASSING:
+                raise _unavailable(path, error) from error
+            raise Misfit(f"it cannot be opened ({error.strerror})") from error
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
@@ -105,7 +108,7 @@ class Spool:
                 )
             return _read_exactly(file, status.st_size), status.st_uid
         except OSError as error:
-            raise _unavailable(path, error) from error
+            raise Misfit(f"it cannot be read ({error.strerror})") from error
         finally:
             os.close(file)
 

@@ -121,6 +121,23 @@ def test_every_verb_explains_itself(tmp_path: Path) -> None:
         assert f"  {verb} " in listed
 
 
+def test_a_file_that_is_gone_does_not_keep_others_from_a_retry(tmp_path: Path) -> None:
+    """`parked retry --all` names the one that cannot go on, lets the others go on, and exits 1."""
+    (tmp_path / "pulseshim.toml").write_text('[store]\ndirectory = "store"\n')
+    pulseshim("drain", cwd=tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / "store" / "spool" / "new" / name).write_text("no invocation")
+    drained = pulseshim("drain", cwd=tmp_path)
+    (tmp_path / "store" / "spool" / "aside" / "first").unlink()
+
+    retried = pulseshim("parked", "retry", "--all", cwd=tmp_path)
+
+    assert (drained.returncode, retried.returncode) == (4, 1)
+    assert retried.stdout == "2: file goes on\n"
+    assert "first" in retried.stderr
+    assert (tmp_path / "store" / "spool" / "new" / "second").exists()
+
+
 def test_verbs_of_rescue_load_no_plugin(tmp_path: Path) -> None:
     """`status`, `parked` and `replay` work where a plugin would keep everything else from starting."""
     (tmp_path / "broken.py").write_text("raise RuntimeError('this plugin was loaded')")
