@@ -48,6 +48,14 @@ def test_tail_prints_messages_as_they_come(make_site: Callable[..., "Site"], vho
     assert line["body"]["payload"]["branches"] == {"main": commit}
 
 
+def test_tail_does_not_wait_where_nothing_can_come(tmp_path: Path) -> None:
+    """The broker inside this process is no place to wait for others: it says so at once."""
+    done = pulseshim("tail", "exchange/gitpushes/v1", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "memory://" in done.stderr
+
+
 def test_the_demo_shows_every_kind_of_push(tmp_path: Path) -> None:
     """It ends well by itself, with a rename, a merge, a removal, a tag, a force push and a deletion in it."""
     done = pulseshim("demo", cwd=tmp_path)
@@ -111,6 +119,23 @@ def test_every_verb_explains_itself(tmp_path: Path) -> None:
         assert explained.returncode == 0
         assert f"pulseshim {verb}" in explained.stdout
         assert f"  {verb} " in listed
+
+
+def test_a_file_that_is_gone_does_not_keep_others_from_a_retry(tmp_path: Path) -> None:
+    """`parked retry --all` names the one that cannot go on, lets the others go on, and exits 1."""
+    (tmp_path / "pulseshim.toml").write_text('[store]\ndirectory = "store"\n')
+    pulseshim("drain", cwd=tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / "store" / "spool" / "new" / name).write_text("no invocation")
+    drained = pulseshim("drain", cwd=tmp_path)
+    (tmp_path / "store" / "spool" / "aside" / "first").unlink()
+
+    retried = pulseshim("parked", "retry", "--all", cwd=tmp_path)
+
+    assert (drained.returncode, retried.returncode) == (4, 1)
+    assert retried.stdout == "2: file goes on\n"
+    assert "first" in retried.stderr
+    assert (tmp_path / "store" / "spool" / "new" / "second").exists()
 
 
 def test_verbs_of_rescue_load_no_plugin(tmp_path: Path) -> None:
