@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     type: ClassVar[str]
     version: ClassVar[int] = 1
     in_meta: ClassVar[frozenset[str]] = frozenset()
-    """Fields of a subclass that go into `_meta`, beside what always stands there, and not into the payload."""
+    """Fields of a subclass that go into `_meta`, beside what always stands there, not into the payload."""
 
     routing_key: str
     event_id: str

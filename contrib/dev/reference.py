@@ -24,11 +24,16 @@ from pulseshim.commands.emit import HELP as EMIT_HELP
 from pulseshim.commands.root import VERBS, cli
 from pulseshim.errors import PulseshimError
 from pulseshim.message import payload_schema
+from pulseshim_plugins.buildbot_options import MasterOptions, SharedOptions
 from pulseshim_plugins.git_options import GitOptions
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {"plugins.git": GitOptions}
+PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {
+    "plugins.git": GitOptions,
+    "plugins.buildbot": SharedOptions,
+    "plugins.buildbot.masters.NAME": MasterOptions,
+}
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _KEY = re.compile(r"^    (?P<name>\w+): ")
@@ -100,7 +105,12 @@ def comments(kind: type) -> dict[str, str]:
     """Give what the comments `#:` above the fields of a type say, by field."""
     found: dict[str, str] = {}
     said: list[str] = []
-    for line in inspect.getsource(kind).splitlines():
+    parts = [
+        part
+        for part in reversed(kind.__mro__)
+        if part not in (object, msgspec.Struct, msgspec.Struct.__base__)
+    ]
+    for line in (line for part in parts for line in inspect.getsource(part).splitlines()):
         if line.startswith("    #: "):
             said.append(line.removeprefix("    #: "))
         elif match := _KEY.match(line):
@@ -117,6 +127,8 @@ def type_name(kind: Any) -> str:
         return _limited(*arguments)
     if origin is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+    if origin is tuple:
+        return f"list of {type_name(arguments[0])}"
     if origin in (dict, list):
         return f"{'table' if origin is dict else 'list'} of {type_name(arguments[-1])}"
     if arguments:
@@ -213,11 +225,12 @@ def _json_type(kind: dict[str, Any]) -> str:
         return " or ".join(_json_type(each) for each in kind["anyOf"])
     if "enum" in kind:
         return " or ".join(f"`{json.dumps(value)}`" for value in kind["enum"])
-    if kind["type"] == "array":
-        return f"list of {_json_type(kind['items'])}"
-    if kind["type"] == "object" and "additionalProperties" in kind:
+    if kind.get("type") == "array":
+        parts = kind.get("prefixItems") or [kind.get("items", {})]
+        return f"list of {', '.join(_json_type(part) for part in parts)}"
+    if kind.get("type") == "object" and kind.get("additionalProperties"):
         return f"object of {_json_type(kind['additionalProperties'])}"
-    return str(kind["type"])
+    return str(kind.get("type", "any value"))
 
 
 def schema(kind: type[Message]) -> dict[str, Any]:
@@ -231,8 +244,14 @@ def schema(kind: type[Message]) -> dict[str, Any]:
 def message_types() -> list[type[Message]]:
     """Give the types of message that pulseshim's own shims make."""
     _import_all()
-    kinds = [kind for kind in Message.__subclasses__() if kind.__module__.startswith("pulseshim_shims.")]
-    return sorted(kinds, key=lambda kind: kind.type)
+    return sorted(_typed(Message), key=lambda kind: kind.type)
+
+
+def _typed(kind: type[Message]) -> Iterator[type[Message]]:
+    if kind.__module__.startswith("pulseshim_shims.") and getattr(kind, "type", ""):
+        yield kind
+    for child in kind.__subclasses__():
+        yield from _typed(child)
 
 
 def names() -> Iterator[str]:

@@ -17,7 +17,9 @@ import pytest
 
 from pulseshim.message import Message
 from pulseshim.settings import load
+from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.git_options import GitOptions, check_options
+from pulseshim_shims.buildbot import MESSAGES as BUILDBOT
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +27,7 @@ FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.D
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHERS = [*sorted({*ROOT.glob("*.md")} - {*DOCUMENTS}), *sorted((ROOT / "examples").glob("*/*.md"))]
-MESSAGES: dict[str, type[Message]] = {GitPushMessage.type: GitPushMessage}
+MESSAGES: dict[str, type[Message]] = {kind.type: kind for kind in (GitPushMessage, *BUILDBOT)}
 
 
 class Block(NamedTuple):
@@ -68,6 +70,7 @@ def test_settings_that_are_shown_are_right(block: Block, tmp_path: Path) -> None
     settings = load(str(file), {})
 
     check_options(settings.options("git", GitOptions), settings.origin)
+    masters(settings)
     for plugin in settings.plugins:
         settings.account(plugin)
 
@@ -79,7 +82,8 @@ def test_messages_that_are_shown_fit_their_type(block: Block) -> None:
     body = shown.get("body", shown)
     meta, payload = body["_meta"], body["payload"]
     kind = MESSAGES[meta["type"]]
-    addressed = {**payload, "routing_key": meta["routing_key"], "event_id": "shown"}
+    own = {name: meta[name] for name in kind.in_meta}
+    addressed = {**payload, **own, "routing_key": meta["routing_key"], "event_id": "shown"}
 
     message = msgspec.convert(addressed, kind)
 
