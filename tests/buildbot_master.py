@@ -1,5 +1,6 @@
 """A Buildbot master and a worker of one's own, on free ports of the loopback interface."""
 
+import http.client
 import json
 import os
 import signal
@@ -161,11 +162,11 @@ class BuildbotMaster:
         request = urllib.request.Request(
             f"{self.url}api/v2/{path}", headers={"Accept": "application/json", **self.headers}
         )
-        for _ in range(5):
+        for _ in range(9):
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     found = json.loads(answer.read())
-            except (ValueError, ConnectionError):
+            except (ValueError, ConnectionError, http.client.HTTPException):  # Buildbot cuts some short
                 continue
             (rows,) = [part for name, part in found.items() if name != "meta"]
             return list(rows)

@@ -15,7 +15,7 @@ from pulseshim import PulseshimError, SettingsError, seconds
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
 from pulseshim_shims.buildbot_payload import Row
 
-_TRIES = 3
+_TRIES = 5
 _REFUSED = (401, 403)
 _OK = 200
 _REDIRECTS = range(300, 400)
