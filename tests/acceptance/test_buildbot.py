@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
-REPORTER = """
-from pulseshim_plugins.buildbot_reporter import PulseshimReporter
-SERVICES = [PulseshimReporter("ci", spool="{spool}")]
-"""
-
+SNIPPET = Path(__file__).parents[2] / "contrib" / "hooks" / "buildbot" / "master.cfg"
+SPOOL = "/var/lib/pulseshim/spool"
+REPORTER = f'c = {{"services": []}}\n{SNIPPET.read_text()}\nSERVICES = c["services"]'
 
 HIDDEN = {"api_key", "deploy_password"}
 
@@ -99,7 +97,7 @@ class Service:
 def master(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BuildbotMaster]:
     """Give a master of the test's own, with a worker; its configuration ends with the parameter."""
     (tmp_path / "master").mkdir()
-    extra = getattr(request, "param", "").format(spool=tmp_path / "store" / "spool")
+    extra = getattr(request, "param", "").replace(SPOOL, str(tmp_path / "store" / "spool"))
     found = BuildbotMaster(tmp_path / "master", extra)
     try:
         found.start()
