@@ -72,7 +72,7 @@ class Polls:
         return None
 
     def by_schedule(self, outlets: Sequence[Outlet]) -> float:
-        """Ask a source that is due, unless it is too early; give the seconds until the next try, 0 if none."""
+        """Ask a source that is due and not too early; give the seconds until the next try, 0 if none."""
         feed = outlets[0].feed.name
         if self._now() < self._not_before.get(feed, 0.0) or self.wait(feed):
             return self.wait(feed)

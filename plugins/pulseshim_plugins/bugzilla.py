@@ -40,7 +40,9 @@ def _feeds(server: Server) -> list[Feed[BugEvent]]:
         raise PluginError("bugzilla needs python-bugzilla", "pip install 'pulseshim[bugzilla]'") from error
     options = server.options
     poller = Poller(server)
-    source = PollSource(poller.poll, server.schedule, jitter=seconds(options.jitter), rewind=poller.rewind)
+    source: PollSource[BugEvent] = PollSource(
+        poller.poll, server.schedule, jitter=seconds(options.jitter), rewind=poller.rewind
+    )
     name = f"bugzilla.{server.name}"
     simple = Exchange(
         options.exchange,

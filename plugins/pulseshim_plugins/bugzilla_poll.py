@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from pulseshim import Checkpoint, SettingsError, State, seconds
 from pulseshim_plugins.bugzilla_client import Client, Row
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 PAGE = 2000
 """How many bugs are asked for at once."""
+
+_PAGE_WITH_CHANGES = 200
 
 _CURSOR = "cursor"
 _SERVER = "server"
@@ -34,8 +37,8 @@ class _Connection:
 class Poller:
     """Polls one server. It keeps its connection, and looks after an hour whether its key is still known.
 
-    The state under `cursor`: `time` is up to where all changes were read, by the server's clock; `begin` is the
-    first start, which no poll looks behind; `walk` is where a walk that is not finished began.
+    The state under `cursor`: `time` is up to where all changes were read, by the server's clock; `begin` is
+    the first start, which no poll looks behind; `walk` is where a walk that is not finished began.
     """
 
     def __init__(self, server: Server, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +62,8 @@ class Poller:
         at = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         cursor = state.get(_CURSOR)
         begin = min(at, cursor.get("begin", at))
-        state.set(_CURSOR, {"time": min(at, cursor.get("time", at)), "begin": begin})
+        walk = {"walk": min(at, cursor["walk"])} if "walk" in cursor else {}
+        state.set(_CURSOR, {"time": min(at, cursor.get("time", at)), "begin": begin, **walk})
 
     def _changed(self, client: Client, state: State) -> Iterator[BugEvent | Checkpoint]:
         now = client.time()
@@ -73,7 +77,10 @@ class Poller:
         since = max(begin, _before(reached, self._server.options.overlap))
         started = min(cursor.get("walk", since), since)
         capacity = _capacity(state, now)
-        for page, more in walk(lambda at, offset: _page(client, capacity, at, offset), since, capacity):
+        # What the gate lets through is stored at the end of a page: none may take long.
+        limit = _PAGE_WITH_CHANGES if self._server.options.changes else PAGE
+        search = partial(_page, client, capacity, limit)
+        for page, more in walk(search, since, capacity):
             yield from self._events(state, page, started, now)
             if more and page:
                 reached = max(reached, min(page[-1][0], now))
@@ -103,9 +110,7 @@ class Poller:
             client = Client(self._server, self._server.read_key())
             client.connect()
             self._connection = _Connection(client, self._clock() + _CONNECTED_FOR)
-            log.debug(
-                "server connected", extra={"server": self._server.name, "anonymous": client.is_anonymous}
-            )
+            log.debug("server connected", extra={"feed": f"bugzilla.{self._server.name}"})
         return self._connection.client
 
     def _anonymous_client(self) -> Client:
@@ -123,11 +128,11 @@ class Poller:
         self._connection = self._anonymous = None
 
 
-def _page(client: Client, capacity: Capacity, since: str, offset: int) -> list[Row]:
+def _page(client: Client, capacity: Capacity, limit: int, since: str, offset: int) -> list[Row]:
     """Read a page. Where it is longer than any before, see whether the server shows longer ones at all."""
-    page = client.search(since, limit=PAGE, offset=offset)
-    if page and not capacity.is_whole(len(page)) and len(page) < PAGE:
-        capacity.learn(client.shown(min(PAGE, 2 * len(page) + 20)))
+    page = client.search(since, limit=limit, offset=offset)
+    if page and not capacity.is_whole(len(page)) and len(page) < limit:
+        capacity.learn(client.shown(min(limit, 2 * len(page) + 20)))
     return page
 
 

@@ -34,11 +34,12 @@ class Capacity:
 def walk(search: Search, since: str, capacity: Capacity) -> Iterator[tuple[list[Row], bool]]:
     """Give page after page, each without what earlier ones showed, and with it whether more may come."""
     seen: set[Row] = set()
-    offset, last = 0, None
+    offset = 0
+    last: Row | None = None
     while True:
         page = search(since, offset)
         _check_order(page, since)
-        if offset and (not page or page[0] != last):
+        if last is not None and (not page or page[0] != last):
             # What stood before the offset is not what it was: this second is read again from its first bug.
             offset, last = 0, None
             continue
@@ -47,14 +48,14 @@ def walk(search: Search, since: str, capacity: Capacity) -> Iterator[tuple[list[
         yield [row for row in page if row not in seen], not whole
         if whole:
             return
-        last, first = page[-1], page[0]
-        seen = {row for row in page if row[0] == last[0]} | {row for row in seen if row[0] == last[0]}
-        if first[0] == last[0] == since:
+        end = page[-1][0]
+        seen = {row for row in (*seen, *page) if row[0] == end}
+        if page[0][0] == end == since:
             # With one bug a page there is nothing to overlap with.
             offset += max(1, len(page) - 1)
-            last = last if len(page) > 1 else None
+            last = page[-1] if len(page) > 1 else None
         else:
-            since, offset = last[0], 0
+            since, offset, last = end, 0, None
 
 
 def _check_order(page: list[Row], since: str) -> None:
