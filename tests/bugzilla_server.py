@@ -264,7 +264,7 @@ def _handler(server: BugzillaServer) -> type[BaseHTTPRequestHandler]:  # noqa: C
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             parameters, method = loads(body)
-            query: dict[str, Any] = dict(parameters[0]) if parameters else {}  # type: ignore[call-overload] # a struct
+            query: dict[str, Any] = dict(parameters[0]) if parameters else {}  # type: ignore[arg-type] # a struct
             if isinstance(query.get("last_change_time"), str):
                 query["last_change_time"] = f"text:{query['last_change_time'].removesuffix('Z')}"
             self._reply(self._asked(str(method), query), _as_xml, page(404, "404 Not Found"))
@@ -310,7 +310,9 @@ def _as_json(server: BugzillaServer, request: Request) -> Reply:
 
 def _as_xml(server: BugzillaServer, request: Request) -> Reply:
     try:
-        body = dumps((_dated(server.answer(request)),), methodresponse=True)
+        answer: Any = _dated(server.answer(request))
+        # What REST wraps into an object is here the result itself.
+        body = dumps((answer.get("result", answer),), methodresponse=True)
     except _Refused as refused:
         body = dumps(Fault(refused.code, str(refused)), methodresponse=True)
     return Reply(body=body.encode(), content_type="text/xml")

@@ -138,7 +138,8 @@ class Client:
             )
 
     def _valid_login(self, login: dict[str, str]) -> bool:
-        return bool(self._library._proxy.User.valid_login(login))  # noqa: SLF001 - as above
+        answer = self._library._proxy.User.valid_login(login)  # noqa: SLF001 - as above
+        return bool(answer["result"] if isinstance(answer, dict) else answer)
 
     def _whoami(self) -> str | None:
         """Give the login name that the server knows us by; empty: none; None: the server cannot say."""
