@@ -286,7 +286,9 @@ def _handler(server: BugzillaServer) -> type[BaseHTTPRequestHandler]:  # noqa: C
             if reply.reset:
                 self.close_connection = True
                 return
-            self.send_response(reply.status)
+            self.send_response_only(reply.status)
+            if "Date" not in reply.headers:
+                self.send_header("Date", self.date_time_string())
             self.send_header("Content-Type", reply.content_type)
             for name, value in reply.headers.items():
                 self.send_header(name, value)

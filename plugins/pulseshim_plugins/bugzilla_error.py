@@ -161,13 +161,15 @@ def _retry_after(answer: requests.Response) -> float:
         return 0.0
     if text.isdecimal():
         return min(float(text), _LONGEST_WAIT)
+    until = _date(text)
+    # By the server's own clock: ours may be another.
+    now = _date(answer.headers.get("Date", "")) or datetime.now(UTC)
+    return min(max(0.0, (until - now).total_seconds()), _LONGEST_WAIT) if until else 0.0
+
+
+def _date(text: str) -> datetime | None:
+    """Give a date of HTTP, None where it is none."""
     try:
-        until = parsedate_to_datetime(text)
-        # By the server's own clock: ours may be another.
-        now = parsedate_to_datetime(answer.headers["Date"])
-    except KeyError:
-        now = datetime.now(UTC)
+        return parsedate_to_datetime(text).replace(tzinfo=UTC)
     except ValueError:
-        return 0.0
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max(0.0, (until - now).total_seconds()), _LONGEST_WAIT)
+        return None

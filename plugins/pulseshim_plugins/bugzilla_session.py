@@ -21,7 +21,7 @@ class BugzillaSession(requests.Session):
         self.key_in_url = False
         self.answer: requests.Response | None = None
         self.failure: Exception | None = None
-        self.verify = ca_file or True
+        self._ca_file = ca_file
         # Nothing else may log us in: neither a ~/.netrc nor a cookie.
         self.auth = lambda request: request
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -40,6 +40,9 @@ class BugzillaSession(requests.Session):
             "allow_redirects": False,
             "timeout": self._timeout,
         }
+        if self._ca_file:
+            # Said with each request: what $REQUESTS_CA_BUNDLE names comes before what a session says.
+            options["verify"] = self._ca_file
         try:
             self.answer = self._ask_twice(method, url, options)
         except Exception as error:
