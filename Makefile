@@ -25,8 +25,9 @@ test: $(VENV)/.test rabbitmq ## everything that CI runs: ruff, mypy, import rule
 bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints a table
 	$(BIN)/python -m benchmarks
 
+# Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 mypy: $(VENV)/.test ## the types
 	$(BIN)/mypy

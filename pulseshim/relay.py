@@ -131,6 +131,9 @@ class Relay:
                 self._open()
             self._fill()
             idle = not self._in_flight
+            if idle:
+                # What a person retries or replays has an old position: it is found from the start.
+                self._after = 0
             self._take(self._publisher.settle(0 if idle else _PATIENCE))
             self._tell(
                 "blocked" if self._publisher.blocked else "connected",

@@ -12,12 +12,14 @@ from pathlib import Path
 from pulseshim import recorder
 from pulseshim.errors import StoreUnavailable
 from pulseshim.feed import Invocation
+from pulseshim.message import readable
 
 _NAME = re.compile(r"(?P<time>[0-9]{20})-(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _HEADER = b"pulseshim-invocation/1"
 _FUTURE = 24 * 3600 * 10**9
 _ABANDONED = 24 * 3600.0
 _MOST_FIELDS = 10_000
+_NAME_BYTES = 200
 
 
 class Misfit(Exception):
@@ -117,20 +119,29 @@ class Spool:
             raise _unavailable(self._new / name, error) from error
 
     def set_aside(self, name: str) -> Path | None:
-        """Move an entry to `aside/` and give where it is now; None where it cannot be moved."""
-        place = self._aside / name
-        number = 1
-        while os.path.lexists(place):
-            number += 1
-            place = self._aside / f"{name}.{number}"
+        """Move an entry to `aside/` and give where it is now; None where it cannot be moved.
+
+        An empty directory that cannot be moved is removed: the path given is where it was.
+        """
+        place = self._free_place(name)
         try:
             os.rename(self._new / name, place)
         except OSError:
             # The directory of another user cannot be moved (its ".." would change): empty, it can go.
             with suppress(OSError):
                 os.rmdir(self._new / name)
-                return self._aside
+                return self._new / name
             return None
+        return place
+
+    def _free_place(self, name: str) -> Path:
+        """Give a path in `aside/` that is not taken: a stranger's name, made readable and short enough."""
+        name = readable(name).encode()[:_NAME_BYTES].decode(errors="ignore")
+        place = self._aside / name
+        number = 1
+        while os.path.lexists(place):
+            number += 1
+            place = self._aside / f"{name}.{number}"
         return place
 
     def bring_back(self, path: Path) -> None:
@@ -148,7 +159,7 @@ class Spool:
         for entry in sorted(os.scandir(self._tmp), key=lambda entry: entry.name):
             with suppress(OSError):
                 if now - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                    place = self._aside / entry.name
+                    place = self._free_place(entry.name)
                     os.rename(entry.path, place)
                     yield place
 

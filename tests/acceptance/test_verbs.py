@@ -48,6 +48,14 @@ def test_tail_prints_messages_as_they_come(make_site: Callable[..., "Site"], vho
     assert line["body"]["payload"]["branches"] == {"main": commit}
 
 
+def test_tail_does_not_wait_where_nothing_can_come(tmp_path: Path) -> None:
+    """The broker inside this process is no place to wait for others: it says so at once."""
+    done = pulseshim("tail", "exchange/gitpushes/v1", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "memory://" in done.stderr
+
+
 def test_the_demo_shows_every_kind_of_push(tmp_path: Path) -> None:
     """It ends well by itself, with a rename, a merge, a removal, a tag, a force push and a deletion in it."""
     done = pulseshim("demo", cwd=tmp_path)

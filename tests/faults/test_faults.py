@@ -65,7 +65,10 @@ class Disturbed:
         """Record one event, as a hook does."""
         arguments = (key.encode(), b"%d" % number)
         spool = os.fsencode(self.root / "store" / "spool")
-        recorder.record(spool, b"fault", arguments, (), b"", b"/", time.time_ns(), secrets.token_bytes(16))
+        identity = secrets.token_bytes(16)
+        recorder.record(  # type: ignore[no-untyped-call] # any old interpreter must be able to load it
+            spool, b"fault", arguments, (), b"", b"/", time.time_ns(), identity
+        )
 
     def verb(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a verb to its end."""
