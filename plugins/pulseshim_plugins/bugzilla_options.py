@@ -58,18 +58,31 @@ class BugzillaOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     #: The servers by their names, which stand in status, logs and metrics.
     servers: dict[str, dict[str, Any]] = {}
+    #: For every server whose table does not say otherwise.
     api_key_file: str | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     user: str | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     every: Duration | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     cron: str | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     jitter: Duration | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     overlap: Duration | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     protocol: Literal["rest", "xmlrpc"] | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     exchange: str | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     changes: bool | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     changes_exchange: str | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     timeout: Duration | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     ca_file: str | UnsetType = UNSET
+    #: For every server whose table does not say otherwise.
     allow_plaintext: bool | UnsetType = UNSET
 
 
@@ -141,7 +154,8 @@ def _options(
     # `options` takes a key `account` for its own: it is the plugin's there, and the server's here.
     account = table.pop("account", None)
     path = f"bugzilla.servers.{name}"
-    plain = msgspec.structs.replace(settings, plugins={path: table})
+    overlaid = frozenset({path} if "bugzilla" in settings.overlaid else ())
+    plain = msgspec.structs.replace(settings, plugins={path: table}, overlaid=overlaid)
     options = plain.options(path, BugzillaServer)
     return msgspec.structs.replace(options, account=settings.account(path, account) if account else None)
 
