@@ -88,7 +88,7 @@ def test_the_identity_of_a_server_is_its_url_and_not_its_name() -> None:
         ({"url": "https://b.org", "user": "me"}, "user is given without a key"),
         ({"url": "https://b.org", "overlap": "7d"}, "overlap is not shorter than store.keep"),
         ({"url": "https://b.org", "account": "nobody"}, "account names no account"),
-        ({}, "missing required field url"),
+        ({}, "servers.main.url is not set"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_table(table: dict[str, Any], message: str) -> None:
