@@ -142,11 +142,12 @@ def test_a_bug_that_changes_during_the_walk_is_found_and_none_beside_it_is_misse
     for number in range(1, 21):
         server.change(number)
     at = server.now.strftime("%Y-%m-%dT%H:%M:%S")
-    moving = [1, 3, 2]
+    moving = [1, 3, 2, 4]
 
     def move(request: Request) -> None:
         if moving and int(request.query.get("offset", 0)) > 2:
             server.pass_time()
+            server.change(moving.pop())
             server.change(moving.pop())
 
     server.before = move
@@ -155,7 +156,7 @@ def test_a_bug_that_changes_during_the_walk_is_found_and_none_beside_it_is_misse
 
     assert moving == []
     assert {number for number, _ in found} == set(range(1, 21))
-    assert {(number, at) for number in range(4, 21)} <= set(found)
+    assert {(number, at) for number in range(5, 21)} <= set(found)
     assert len(found) == len(set(found))
 
 
@@ -230,7 +231,6 @@ def test_a_server_clock_that_is_set_back_hides_no_change(
     bugzilla.pass_time(7200)
     poll(poller, state)
     bugzilla.now -= timedelta(seconds=3600)
-    poll(poller, state)
     bugzilla.pass_time(60)
     at = bugzilla.change(1)
 
