@@ -48,7 +48,7 @@ class Polls:
         until = self._outbox.state(feed).get(_PAUSE).get("until")
         return max(0.0, datetime.fromisoformat(until).timestamp() - self._now()) if until else 0.0
 
-    def once(self, outlets: Sequence[Outlet], since: datetime | None = None) -> Exception | None:
+    def once(self, outlets: Sequence[Outlet], since: datetime | None = None) -> BaseException | None:
         """Ask a source once and give what went wrong, if anything did; it is logged and noted as well.
 
         With `since`, what changed from then on is looked for again.
@@ -64,7 +64,7 @@ class Polls:
                 if number:
                     self._conditions.set(f"poll {feed}", "going on", f"{count} messages so far")
                     log.info("poll went on", extra={"feed": feed, "messages": count})
-        except Exception as error:  # noqa: BLE001 - a source may raise anything; the next poll tries again
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             self._failed(feed, error)
             return error
         self._pause(feed, 0.0)
@@ -84,14 +84,14 @@ class Polls:
         self._not_before[feed] = self._now() + wait
         return wait
 
-    def _failed(self, feed: str, error: Exception) -> None:
+    def _failed(self, feed: str, error: BaseException) -> None:
         wait = error.retry_after if isinstance(error, SourceUnavailable) else 0.0
         if wait > 0:
             self._pause(feed, wait)
-        text = str(error) if isinstance(error, PulseshimError) else f"{type(error).__name__}: {error}"
-        if wait > 0:
-            text += f" (it asks to come back in {wait:.0f} s)"
-        log.error("poll failed", extra={"feed": feed, "error": text})
+        back = f" (it asks to come back in {wait:.0f} s)" if wait > 0 else ""
+        text = f"{error}{back}"
+        kind = "" if isinstance(error, PulseshimError) else f"{type(error).__name__}: "
+        log.error("poll failed", extra={"feed": feed, "error": f"{kind}{text}"})
         refused = isinstance(error, SettingsError)
         self._conditions.set(f"poll {feed}", "refused" if refused else "failed", text)
 

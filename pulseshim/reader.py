@@ -62,8 +62,11 @@ class Reader:
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set."""
         self._stop = stop
-        while not stop.is_set():
+        while True:
+            # In this order: who stops sets `stop`, then wakes, and neither may be missed.
             self._arrived.clear()
+            if stop.is_set():
+                return
             try:
                 self.read_all()
             except StoreError as error:

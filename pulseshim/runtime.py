@@ -153,7 +153,7 @@ class Runtime:
         group.append(thread)
         thread.start()
 
-    def poll(self, name: str, since: datetime | None = None) -> Exception | None:
+    def poll(self, name: str, since: datetime | None = None) -> BaseException | None:
         """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
         return self.polls.once(self.outlets[name], since)
 

@@ -70,7 +70,7 @@ def _begin(since: str) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
-def _code(failures: Sequence[Exception]) -> int:
+def _code(failures: Sequence[BaseException]) -> int:
     if any(isinstance(error, SettingsError) for error in failures):
         return 2
     return 1 if failures else 0
@@ -97,7 +97,7 @@ def choose(runtime: Runtime, feeds: Sequence[str], *, rewinding: bool = False) -
 
 def poll_all(
     runtime: Runtime, chosen: Sequence[str], since: datetime | None, timeout: float, stop: threading.Event
-) -> Iterator[Exception]:
+) -> Iterator[BaseException]:
     """Poll each feed; give what went wrong. Who asks to come back within `timeout` seconds is asked again."""
     deadline = time.monotonic() + timeout
     waiting = list(chosen)

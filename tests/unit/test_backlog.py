@@ -170,3 +170,12 @@ def test_a_condition_keeps_the_time_of_its_change(store: Store, clock: Clock) ->
         Condition("relay blocked", "blocked", "disk", 1),
         Condition("relay connected", "connected", "", 3),
     ]
+
+
+def test_a_condition_may_speak_of_bytes_that_are_no_text(store: Store, clock: Clock) -> None:
+    """What a poll failed on may be any file name: the next poll must come all the same."""
+    conditions = Conditions(store.database, clock)
+
+    conditions.set("poll tests", "failed", "no such file: caf\udce9")
+
+    assert [condition.detail for condition in conditions.all()] == ["no such file: caf\\xe9"]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulseshim import Envelope, Exchange, Message
@@ -123,6 +123,7 @@ def test_a_time_is_written_with_milliseconds_in_utc(milliseconds: int, text: str
     assert rfc3339(milliseconds) == text
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(min_value=0, max_value=2**33 * 1000))
 def test_no_millisecond_is_lost_in_writing_a_time(milliseconds: int) -> None:
     """Who reads it back has the time that is in the envelope, until the year 2242."""

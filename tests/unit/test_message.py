@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pulseshim import Message, bounded_routing_key, readable
@@ -148,6 +148,7 @@ def test_a_message_cannot_be_changed() -> None:
         message.number = 2  # type: ignore[misc] # that is the point
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.one_of(st.text(), LONG, FILE_NAMES))
 def test_a_bounded_routing_key_is_always_one_that_amqp_carries(text: str) -> None:
     """At most 255 bytes of valid UTF-8, and bounding it again changes nothing."""
@@ -157,6 +158,7 @@ def test_a_bounded_routing_key_is_always_one_that_amqp_carries(text: str) -> Non
     assert bounded_routing_key(key) == key
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=255, alphabet=st.characters(max_codepoint=127)))
 def test_a_short_routing_key_is_left_as_it_is(text: str) -> None:
     """Only what is over 255 bytes is shortened."""
@@ -165,6 +167,7 @@ def test_a_short_routing_key_is_left_as_it_is(text: str) -> None:
     assert key == text
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(LONG, LONG)
 def test_two_long_routing_keys_stay_two(first: str, second: str) -> None:
     """Their order is kept per key: two long names with the same beginning must not fall together."""
@@ -196,12 +199,14 @@ def test_a_byte_that_is_no_utf_8_is_shown_by_its_number() -> None:
     assert readable(name) == bounded_routing_key(name) == "caf\\xe9/\\xff"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet=st.characters()))
 def test_a_text_without_surrogates_is_readable_as_it_is(text: str) -> None:
     """Hypothesis leaves surrogates out unless they are asked for."""
     assert readable(text) == text
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet=st.characters(categories=["Cs", "Lu"])))
 def test_any_text_at_all_becomes_readable(text: str) -> None:
     """JSON may carry half of a surrogate pair, which no encoding does: it must not stop a log line."""

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pulseshim import Envelope, Exchange, Feed, HookSource, Invocation, Message, State
+from pulseshim import Envelope, Exchange, Feed, HookSource, Invocation, Message, Parked, State
 from pulseshim.database import Database
 from pulseshim.errors import BrokerDenied, BrokerUnreachable
 from pulseshim.outbox import Outbox
@@ -31,7 +31,7 @@ from pulseshim.store import Store
 from pulseshim.testing import MemoryPublisher
 
 START = 1_764_025_361
-HEALED_WITHIN = 3000
+HEALED_WITHIN = 1000
 
 
 class Told(Message, frozen=True, kw_only=True):
@@ -45,6 +45,9 @@ ONE = Exchange("exchange/one/v1", "One", "Of the tests.", (Told,))
 TWO = Exchange("exchange/two/v1", "Two", "Of the tests, of an account of its own.", (Told,))
 ACCOUNTS = {ONE.name: "", TWO.name: "two"}
 KEYS = ("a", "b")
+FAULTS = {"denied": BrokerDenied("wrong password"), "unreachable": BrokerUnreachable("nobody listens")}
+MOMENTS = st.none() | st.integers(1, 24)
+"""After how many of the moments at which it makes a difference the process is killed; None: it is not."""
 
 
 class Crash(BaseException):
@@ -72,6 +75,8 @@ class FragileDatabase(Database):
     def __init__(self, path: Path, fuse: Fuse) -> None:
         self.fuse = fuse
         super().__init__(path)
+        # The process may end here, the machine does not lose power: nothing has to reach the disk.
+        self.query("PRAGMA synchronous = OFF")
 
     @contextmanager
     def step(self) -> Iterator[Any]:
@@ -222,30 +227,33 @@ class OutboxMachine(RuleBasedStateMachine):
         identity, key, index = event
         yield Told(routing_key=key, event_id=f"{identity}/{index}", number=index)
 
-    def running(self, *work: Callable[[], object]) -> None:
-        """Do work; where the fuse ends the process, start it again."""
+    def working(self, *work: Callable[[], object], moments: int | None = None) -> None:
+        """Do work; where the process ends after so many moments, start it again."""
+        self.fuse.left = moments
         try:
             for one in work:
                 one()
         except Crash:
             self.open()
+        self.fuse.left = None
 
-    @rule(key=st.sampled_from(KEYS), number=st.integers(0, 3))
-    def a_hook_records(self, key: str, number: int) -> None:
-        """Record an invocation, as hooks do whether a runtime is there or not."""
-        tick = next(self.ticks)
-        identity = record(  # type: ignore[no-untyped-call] # hooks carry a copy
-            os.fsencode(self.root / "spool"),
-            b"tests",
-            (key.encode(), b"%d" % number),
-            (),
-            b"",
-            b"/",
-            (START * 1000 + tick) * 10**6,
-            tick.to_bytes(16, "big"),
-        )
-        messages = [Told(routing_key=key, event_id=f"{identity}/{i}", number=i) for i in range(number)]
-        self.recorded[identity] = [message.message_id for message in messages]
+    @rule(invocations=st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 4)), min_size=1, max_size=4))
+    def hooks_record(self, invocations: list[tuple[str, int]]) -> None:
+        """Record invocations, as hooks do whether a runtime is there or not."""
+        for key, number in invocations:
+            tick = next(self.ticks)
+            identity = record(  # type: ignore[no-untyped-call] # hooks carry a copy
+                os.fsencode(self.root / "spool"),
+                b"tests",
+                (key.encode(), b"%d" % number),
+                (),
+                b"",
+                b"/",
+                (START * 1000 + tick) * 10**6,
+                tick.to_bytes(16, "big"),
+            )
+            messages = [Told(routing_key=key, event_id=f"{identity}/{i}", number=i) for i in range(number)]
+            self.recorded[identity] = [message.message_id for message in messages]
 
     @rule()
     def something_foreign_is_dropped_into_the_spool(self) -> None:
@@ -253,46 +261,30 @@ class OutboxMachine(RuleBasedStateMachine):
         self.foreign += 1
         (self.root / "spool" / "new" / f"foreign-{self.foreign}").write_text("hostile")
 
-    @rule()
-    def the_reader_reads(self) -> None:
-        """Read what is in the spool, and what is to be read again."""
-        self.note_what_breaks()
-        self.running(self.reader.read_all)
+    @rule(reading=st.booleans(), turns=st.integers(0, 8), moments=MOMENTS)
+    def the_runtime_works(self, *, reading: bool, turns: int, moments: int | None) -> None:
+        """Read what is in the spool, let each relay do a few turns; perhaps be killed meanwhile."""
+        if reading and (self.broken or not self.is_plugged):
+            self.ever_broken |= self.recorded.keys()
+        work = [self.reader.read_all] if reading else []
+        self.working(*work, *[relay.turn for relay in self.relays] * turns, moments=moments)
 
-    @rule(turns=st.integers(1, 6))
-    def the_relays_turn(self, turns: int) -> None:
-        """Let each relay do a few turns."""
-        self.running(*[relay.turn for relay in self.relays] * turns)
-
-    @rule()
-    def the_relays_finish(self) -> None:
+    @rule(moments=MOMENTS)
+    def the_runtime_stops_and_starts(self, moments: int | None) -> None:
         """Stop and start again, as on SIGTERM."""
-        self.running(*[relay.finish for relay in self.relays], self.open)
+        self.working(*[relay.finish for relay in self.relays], moments=moments)
+        self.open()
 
-    @rule(moments=st.integers(1, 12))
-    def the_process_is_to_be_killed(self, moments: int) -> None:
-        """End the process at one of the next moments at which it could make a difference."""
-        self.fuse.left = moments
-
-    @rule(position=st.integers(0, 10), times=st.integers(1, 3))
-    def a_message_is_nacked(self, position: int, times: int) -> None:
-        """Nack one of those that wait."""
+    @rule(position=st.integers(0, 6), times=st.integers(0, 3))
+    def a_message_is_not_taken(self, position: int, times: int) -> None:
+        """Nack one of those that wait a few times, or close the channel because of it each time."""
         for message_id in self.waiting()[position : position + 1]:
-            self.broker.nack[message_id] = times
-            self.ever_nacked.add(message_id)
-
-    @rule(position=st.integers(0, 10))
-    def a_message_is_refused(self, position: int) -> None:
-        """Close the channel because of one of those that wait."""
-        for message_id in self.waiting()[position : position + 1]:
-            self.broker.refuse.add(message_id)
-            self.ever_refused.add(message_id)
-
-    @rule(exchange=st.sampled_from([ONE.name, TWO.name]))
-    def an_exchange_is_refused(self, exchange: str) -> None:
-        """Let an exchange be of another type."""
-        self.broker.refuse_exchanges.add(exchange)
-        self.refused_exchanges.add(exchange)
+            if times:
+                self.broker.nack[message_id] = times
+                self.ever_nacked.add(message_id)
+            else:
+                self.broker.refuse.add(message_id)
+                self.ever_refused.add(message_id)
 
     @rule(after=st.integers(0, 4), taken=st.booleans())
     def the_connection_is_lost(self, after: int, *, taken: bool) -> None:
@@ -301,15 +293,16 @@ class OutboxMachine(RuleBasedStateMachine):
             assert isinstance(relay._publisher, MemoryPublisher)
             relay._publisher.lose_connection(after=after, taken=taken)
 
-    @rule(fault=st.sampled_from([BrokerDenied("wrong password"), BrokerUnreachable("nobody listens")]))
-    def the_broker_lets_nobody_in(self, fault: BrokerDenied | BrokerUnreachable) -> None:
-        """Refuse each new connection."""
-        self.broker.fault = fault
-
-    @rule()
-    def the_broker_blocks(self) -> None:
-        """Run short of memory."""
-        self.broker.blocked = "low on memory"
+    @rule(trouble=st.sampled_from(["denied", "unreachable", "blocked", ONE.name, TWO.name]))
+    def the_broker_is_in_trouble(self, trouble: str) -> None:
+        """Let nobody in, run short of memory, or have an exchange of another type."""
+        if trouble in ACCOUNTS:
+            self.broker.refuse_exchanges.add(trouble)
+            self.refused_exchanges.add(trouble)
+        elif trouble == "blocked":
+            self.broker.blocked = "low on memory"
+        else:
+            self.broker.fault = FAULTS[trouble]
 
     @rule()
     def the_broker_recovers(self) -> None:
@@ -319,35 +312,39 @@ class OutboxMachine(RuleBasedStateMachine):
         self.broker.refuse_exchanges.clear()
         self.broker.nack.clear()
 
-    @rule(broken=st.booleans(), plugged=st.booleans())
-    def the_plugin_changes(self, *, broken: bool, plugged: bool) -> None:
+    @rule(broken=st.booleans(), plugged=st.booleans(), moments=MOMENTS)
+    def the_plugin_changes(self, *, broken: bool, plugged: bool, moments: int | None) -> None:
         """Break the plugin or take it out, mend it and put it in."""
         self.broken, self.is_plugged = broken, plugged
-        self.running(self.make_reader)
+        self.working(self.make_reader, moments=moments)
 
-    @rule(position=st.integers(0, 3))
-    def a_person_retries(self, position: int) -> None:
+    @rule(position=st.integers(0, 3), moments=MOMENTS)
+    def a_person_retries(self, position: int, moments: int | None) -> None:
         """Retry a parked item."""
-        assert self.store
-        items = [item for item in self.store.parked.items() if item.kind != "file"]
-        for item in items[position : position + 1]:
-            self.running(partial(self.store.parked.retry, item))
+        for item in self.parked()[position : position + 1]:
+            self.working(partial(self.the_store.parked.retry, item), moments=moments)
 
     @rule(position=st.integers(0, 3))
-    @precondition(lambda self: self.fuse.left is None)
     def a_person_discards(self, position: int) -> None:
         """Discard a parked item: what came of it may be lost, and nothing else."""
-        assert self.store
-        items = [item for item in self.store.parked.items() if item.kind != "file"]
-        for item in items[position : position + 1]:
-            self.store.parked.discard(item)
+        for item in self.parked()[position : position + 1]:
+            self.the_store.parked.discard(item)
             self.discarded.add(item.subject)
 
-    @rule(exchange=st.sampled_from([ONE.name, TWO.name]))
-    def a_person_replays(self, exchange: str) -> None:
+    @rule(exchange=st.sampled_from([ONE.name, TWO.name]), moments=MOMENTS)
+    def a_person_replays(self, exchange: str, moments: int | None) -> None:
         """Publish again what was confirmed."""
+        self.working(partial(self.the_store.outbox.replay, "exchange = ?", (exchange,)), moments=moments)
+
+    @property
+    def the_store(self) -> Store:
+        """Give the store of the process that runs now."""
         assert self.store
-        self.running(partial(self.store.outbox.replay, "exchange = ?", (exchange,)))
+        return self.store
+
+    def parked(self) -> list[Parked]:
+        """Give what a person may retry or discard."""
+        return [item for item in self.the_store.parked.items() if item.kind != "file"]
 
     def waiting(self) -> list[str]:
         """Give the ids of the messages that await a confirm."""
@@ -356,13 +353,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the store."""
-        assert self.store
-        return self.store.database.query(sql)
-
-    def note_what_breaks(self) -> None:
-        """Note which invocations may be parked by the next reading."""
-        if self.broken or not self.is_plugged:
-            self.ever_broken |= self.recorded.keys()
+        return self.the_store.database.query(sql)
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -436,29 +427,25 @@ class OutboxMachine(RuleBasedStateMachine):
     def heal(self) -> None:
         """Mend all that is broken, retry all that is parked, and work until nothing is left to do.
 
-        The process that saw all the trouble goes on: it needs no new start.
+        The process that saw the trouble goes on: it needs no new start.
         """
-        self.fuse.left = None
         self.the_broker_recovers()
         self.broken, self.is_plugged = False, True
         self.make_reader()
-        assert self.store
-        for item in self.store.parked.items():
-            if item.kind != "file":
-                self.store.parked.retry(item)
+        for item in self.parked():
+            self.the_store.parked.retry(item)
         self.reader.read_all()
         for _ in range(HEALED_WITHIN):
-            if not self.store.outbox.waiting():
+            if not self.the_store.outbox.waiting():
                 break
             for relay in self.relays:
                 relay.turn()
 
     def everything_is_at_the_broker(self) -> None:
         """Nothing is left to do, and the broker has every message that was not discarded."""
-        assert self.store
-        assert self.store.outbox.waiting() == {}
+        assert self.the_store.outbox.waiting() == {}
         assert os.listdir(self.root / "spool" / "new") == []
-        assert {item.kind for item in self.store.parked.items()} <= {"file"}
+        assert self.parked() == []
         assert len(os.listdir(self.root / "spool" / "aside")) == self.foreign
         held = {(envelope.exchange, envelope.message_id) for envelope in self.broker.held}
         kept = [ids for identity, ids in self.recorded.items() if identity not in self.discarded]
@@ -473,7 +460,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxMachine = OutboxMachine.TestCase
 TestOutboxMachine.settings = settings(
-    max_examples=150,
+    max_examples=80,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
