@@ -87,7 +87,7 @@ class Repository:
         return texts
 
     def tags(self) -> dict[str, list[str]]:
-        """Give the global tags by the node they name; those that are of this repository alone are left out."""
+        """Give the global tags by the node they name; local ones are left out."""
         found: dict[str, list[str]] = {}
         for name, node, kind in self.lines("tags", "-T", "[{tag|json},{node|json},{type|json}]\n"):
             if name != "tip" and kind != "local":

@@ -1,7 +1,7 @@
 """What a Mercurial transaction means: from what was read of it to the messages that announce it.
 
-`exchange/hgpushes/v1` and `exchange/hgpushes/v2` have shapes that their consumers freeze: nothing may be added
-there. What does not fit into one message is several of the same type.
+The shapes on `exchange/hgpushes/v1` and `exchange/hgpushes/v2` are frozen by those who consume them: nothing
+may be added. What does not fit into one message is several of the same type.
 """
 
 from collections.abc import Iterable, Iterator

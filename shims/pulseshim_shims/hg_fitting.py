@@ -1,4 +1,4 @@
-"""Making what a transaction brought fit into messages of bounded size: by several of them, then by cutting."""
+"""Making what a transaction brought fit into messages of bounded size: by several, then by cutting."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
