@@ -8,7 +8,7 @@ import click
 
 from pulseshim.errors import StoreUnavailable
 from pulseshim_plugins.git_hook import prepare_spool
-from pulseshim_plugins.hg_hook import HookState, install, remove, show
+from pulseshim_plugins.hg_hook import HookState, install, remove, show, user_name
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
 
@@ -30,7 +30,7 @@ def trust_warning(state: HookState) -> str:
     return (
         f"Mercurial does not trust {state.hgrc} when it is run by {state.untrusted}: what they push is not"
         f" recorded. In the server's own hgrc (/etc/mercurial/hgrc), write [trusted] users ="
-        f" {state.hgrc.owner()}, or put the lines of the hook there"
+        f" {user_name(state.hgrc.stat().st_uid)}, or put the lines of the hook there"
     )
 
 

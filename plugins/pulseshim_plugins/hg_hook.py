@@ -10,6 +10,7 @@ import pwd
 import re
 import subprocess
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,19 +125,22 @@ def find_repository(place: Path) -> Path:
 
 
 def untrusted(hgrc: Path) -> str:
-    """Say whom Mercurial does not let use an hgrc: it trusts files of who runs it, and of whom it is told to.
-
-    It is empty where everybody may: where only the owner of the repository writes to it, or where the
-    configuration of the system trusts the file's owner.
-    """
+    """Say whom Mercurial does not let use an hgrc; empty where it is nobody who matters."""
     status, store = hgrc.stat(), (hgrc.parent / "store").stat()
-    owner = _user(status.st_uid)
-    trusted = set(_trusted_by_system())
+    owners = user_name(status.st_uid), user_name(store.st_uid)
+    return distrusting(*owners, shared=bool(store.st_mode & 0o022), trusted=_trusted_by_system())
+
+
+def distrusting(owner: str, of_store: str, *, shared: bool, trusted: Collection[str]) -> str:
+    """Say who would not trust an hgrc of a user in a repository of a user, which others may write to or not.
+
+    Mercurial trusts files of who runs it, and of those whom the configuration of the system trusts.
+    """
     if "*" in trusted or owner in trusted:
         return ""
-    if status.st_uid != store.st_uid:
-        return f"{_user(store.st_uid)}, who owns the repository, and all others but {owner}"
-    return f"all others but {owner}" if store.st_mode & 0o022 else ""
+    if owner != of_store:
+        return f"{of_store}, who owns the repository, and all others but {owner}"
+    return f"all others but {owner}" if shared else ""
 
 
 def _trusted_by_system() -> list[str]:
@@ -146,7 +150,8 @@ def _trusted_by_system() -> list[str]:
     return [name for name in re.split(r"[,\s]+", done.stdout) if name]
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
+    """Give the name of a user, the number where there is none."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:

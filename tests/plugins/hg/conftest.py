@@ -1,6 +1,7 @@
 """A Mercurial server in a directory, people who push to it, and the strict consumers of what is announced."""
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from pulseshim import Message
 from pulseshim.feed import Invocation
 from pulseshim.spool import Spool
 from pulseshim.testing import MemoryState, check_shim
-from pulseshim_plugins.hg_hook import install
 from pulseshim_plugins.hg_options import HgOptions
 from pulseshim_plugins.hg_server import Servers
 from pulseshim_plugins.hg_transaction import read_transaction
@@ -26,6 +26,7 @@ from pulseshim_shims.hg_code import code_messages
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 
 HG = str(Path(sys.executable).with_name("hg"))
+HOOK = Path(__file__).parents[3] / "contrib" / "hooks" / "hg" / "pulseshim_hg.py"
 HOST = "https://hg.example.org"
 
 # What the consumers of hgpushes accept: each shape is closed, a key that is not named here is refused.
@@ -236,6 +237,7 @@ class HgServer:
     root: Path
     spool: Path
     environ: dict[str, str]
+    template: Path
     servers: Servers
     state: MemoryState = field(default_factory=MemoryState)
     clients: list[Client] = field(default_factory=list)
@@ -254,22 +256,23 @@ class HgServer:
         return said
 
     def init(self, name: str = "project", *, hook: bool = True, publishing: bool = False) -> Path:
-        """Make a repository, non-publishing and with obsolescence markers, and install the hook."""
+        """Make a repository, non-publishing and with obsolescence markers, with the hook."""
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.hg("init", path)
+        shutil.copytree(self.template, path)
         lines = f"[phases]\npublish = {publishing}\n[experimental]\nevolution = all\n"
-        (path / ".hg" / "hgrc").write_text(lines)
         if hook:
-            install(path, spool=self.spool)
+            lines += f"[hooks]\ntxnclose.pulseshim = python:{HOOK}:record_transaction\n"
+            lines += f"[pulseshim]\nspool = {self.spool}\n"
+        (path / ".hg" / "hgrc").write_text(lines)
         return path
 
     def clone(self, repository: Path, name: str = "clone") -> Client:
-        """Give a clone of a repository, from which one may push anything."""
+        """Give a clone of an empty repository, from which one may push anything."""
         path = self.root.parent / name
-        self.hg("clone", "-q", repository, path)
-        with (path / ".hg" / "hgrc").open("a") as hgrc:
-            hgrc.write("[experimental]\nevolution = all\n[extensions]\nrebase =\nstrip =\n")
+        shutil.copytree(self.template, path)
+        lines = f"[paths]\ndefault = {repository}\n[experimental]\nevolution = all\n[phases]\npublish = False\n"
+        lines += "[extensions]\nrebase =\nstrip =\nshare =\n"
+        (path / ".hg" / "hgrc").write_text(lines)
         return self.client(path)
 
     def client(self, path: Path) -> Client:
@@ -305,8 +308,16 @@ class HgServer:
         self.announced()
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an empty repository, to be copied: `hg init` takes longer."""
+    path = tmp_path_factory.mktemp("template") / "repository"
+    subprocess.run([HG, "init", str(path)], check=True, env={**os.environ, "HGRCPATH": ""})
+    return path
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[HgServer]:
+def server(tmp_path: Path, template: Path) -> Iterator[HgServer]:
     """Give a Mercurial server without repositories, and with an empty spool that everyone may record into."""
     spool = tmp_path / "store" / "spool"
     Spool(spool, largest=1 << 30).prepare("everyone")
@@ -315,7 +326,7 @@ def server(tmp_path: Path) -> Iterator[HgServer]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HG")}
     environ = {**kept, "HGRCPATH": "", "HGUSER": "Ada <ada@example.org>", "HGENCODING": "utf-8", "USER": "ada"}
     environ.pop("LOGNAME", None)
-    made = HgServer(root, spool, environ, Servers(idle=30))
+    made = HgServer(root, spool, environ, template, Servers(idle=30))
     yield made
     for client in made.clients:
         client.close()
