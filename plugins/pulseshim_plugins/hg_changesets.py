@@ -8,10 +8,12 @@ from pulseshim_shims.hg_payload import FileChange, file_change
 
 _BATCH = 2000
 _NULL = "0"
-_TEMPLATE = (
+TEMPLATE = (
     "[{node|json},{p1node|json},{p2node|json},{branch|json},{author|json},{desc|json},{date|hgdate|json},"
     "{file_adds|json},{file_mods|json},{file_dels|json},{file_copies|json}]\n"
 )
+"""What Mercurial is asked about each changeset: a line of JSON."""
+
 _STATUS = "[{status|json},{path|json},{source|json}]\n"
 
 
@@ -22,7 +24,7 @@ def changesets(repository: Repository, revset: str) -> Iterator[dict[str, Any]]:
     """
     offset = 0
     while True:
-        batch = list(repository.log(f"limit({revset}, {_BATCH}, {offset})", _TEMPLATE))
+        batch = list(repository.log(f"limit({revset}, {_BATCH}, {offset})", TEMPLATE))
         for fields in batch:
             yield _changeset(repository, fields)
         if len(batch) < _BATCH:

@@ -31,7 +31,9 @@ HOST = "https://hg.example.org"
 
 # What the consumers of hgpushes accept: each shape is closed, a key that is not named here is refused.
 Node = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{40}$")]
-Email = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
+Email = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+]
 Url = Annotated[str, msgspec.Meta(pattern=f"^{HOST}/")]
 
 
@@ -270,7 +272,9 @@ class HgServer:
         """Give a clone of an empty repository, from which one may push anything."""
         path = self.root.parent / name
         shutil.copytree(self.template, path)
-        lines = f"[paths]\ndefault = {repository}\n[experimental]\nevolution = all\n[phases]\npublish = False\n"
+        lines = (
+            f"[paths]\ndefault = {repository}\n[experimental]\nevolution = all\n[phases]\npublish = False\n"
+        )
         lines += "[extensions]\nrebase =\nstrip =\nshare =\n"
         (path / ".hg" / "hgrc").write_text(lines)
         return self.client(path)
@@ -324,7 +328,13 @@ def server(tmp_path: Path, template: Path) -> Iterator[HgServer]:
     root = tmp_path / "hg"
     root.mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HG")}
-    environ = {**kept, "HGRCPATH": "", "HGUSER": "Ada <ada@example.org>", "HGENCODING": "utf-8", "USER": "ada"}
+    environ = {
+        **kept,
+        "HGRCPATH": "",
+        "HGUSER": "Ada <ada@example.org>",
+        "HGENCODING": "utf-8",
+        "USER": "ada",
+    }
     environ.pop("LOGNAME", None)
     made = HgServer(root, spool, environ, template, Servers(idle=30))
     yield made

@@ -158,7 +158,7 @@ def test_check_tells_what_keeps_a_hook_from_recording(server: "HgServer") -> Non
     repository = server.init(hook=False)
     absent = [problem.text for problem in hook_problems(repository, server.spool)]
     install(repository, spool=server.spool)
-    sound = hook_problems(repository, server.spool)
+    sound = list(hook_problems(repository, server.spool))
     elsewhere = [problem.text for problem in hook_problems(repository, server.spool / "other")]
     with (repository / ".hg" / "pulseshim_hg.py").open("a") as file:
         file.write("# edited\n")
@@ -166,7 +166,7 @@ def test_check_tells_what_keeps_a_hook_from_recording(server: "HgServer") -> Non
     gone = [problem.text for problem in hook_problems(server.root / "gone", server.spool)]
 
     assert "does not have the hook" in absent[0]
-    assert list(sound) == []
+    assert sound == []
     assert "the spool is" in elsewhere[0]
     assert "not the one that this version" in edited[0]
     assert gone == ["the repository is not there any more"]

@@ -149,7 +149,9 @@ def pushlog(repository: Path, *pushes: tuple[int, str, int, list[str]]) -> Path:
         connection.execute("CREATE TABLE changesets (pushid INTEGER, rev INTEGER, node TEXT)")
         for push, user, date, nodes in pushes:
             connection.execute("INSERT INTO pushlog VALUES (?, ?, ?)", (push, user, date))
-            connection.executemany("INSERT INTO changesets VALUES (?, 0, ?)", [(push, node) for node in nodes])
+            connection.executemany(
+                "INSERT INTO changesets VALUES (?, 0, ?)", [(push, node) for node in nodes]
+            )
     connection.close()
     return path
 

@@ -117,7 +117,10 @@ def check(vhost: "VirtualHost", queues: dict[str, str], accepted: "Check") -> No
     assert [body["payload"]["type"] for body in bodies["v2"]] == EXPECTED_V2
     assert len(bodies["v1"]) == EXPECTED_V2.count("changegroup.1")
     assert Counter(body["_meta"]["type"] for body in bodies["code"]) == EXPECTED_CODE
-    assert {body["_meta"]["routing_key"] for body in bodies["code"]} == {"hg.push.project", "hg.commit.project"}
+    assert {body["_meta"]["routing_key"] for body in bodies["code"]} == {
+        "hg.push.project",
+        "hg.commit.project",
+    }
     ids = [message.properties["message_id"] for messages in taken.values() for message in messages]
     assert len(ids) == len(set(ids))
 
@@ -131,7 +134,9 @@ def test_each_kind_of_push_reaches_the_consumers_once(
     repository = server.init()
     clone = server.clone(repository)
     with ExitStack() as stack:
-        push_each_kind(clone, stack.enter_context(web(server, repository)) if over == "http" else str(repository))
+        push_each_kind(
+            clone, stack.enter_context(web(server, repository)) if over == "http" else str(repository)
+        )
 
     drain = pulseshim(server, vhost.url, "drain")
 

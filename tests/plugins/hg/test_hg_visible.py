@@ -118,7 +118,9 @@ def test_markers_tell_what_replaced_what(server: "HgServer") -> None:
     assert by_node[unseen]["precursor"] == {
         "node": unseen, "known": False, "visible": None, "desc": None, "push": None,
     }  # fmt: skip
-    assert [(m["precursor"]["node"], [s["node"] for s in m["successors"]]) for m in split] == [(folded, halves)]
+    assert [(m["precursor"]["node"], [s["node"] for s in m["successors"]]) for m in split] == [
+        (folded, halves)
+    ]
     assert split[0]["precursor"]["visible"] is False
 
 

@@ -114,9 +114,7 @@ def test_a_share_is_announced_as_the_repository_that_it_shares(server: "HgServer
         ({"USER": ""}, "unknown@noreply.invalid"),
     ],
 )
-def test_the_pusher_is_an_e_mail_address(
-    server: "HgServer", environ: dict[str, str], expected: str
-) -> None:
+def test_the_pusher_is_an_e_mail_address(server: "HgServer", environ: dict[str, str], expected: str) -> None:
     """REMOTE_USER, the user of ssh, USER, in that order; a name that is no address is made one."""
     server.environ |= environ
     clone = server.clone(server.init())
