@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench pytest mypy ruff imports format rabbitmq mercurial clean
+.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq mercurial clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -25,8 +25,9 @@ test: $(VENV)/.test rabbitmq mercurial ## everything that CI runs: ruff, mypy, i
 bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints a table
 	$(BIN)/python -m benchmarks
 
+# Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 mypy: $(VENV)/.test ## the types
 	$(BIN)/mypy
@@ -37,6 +38,9 @@ ruff: $(VENV)/.test ## the style
 
 imports: $(VENV)/.test ## the rules between the folders and modules
 	$(BIN)/lint-imports
+
+reference: $(VENV)/.test ## write the parts of docs/reference that stand in the code
+	$(BIN)/python contrib/dev/reference.py
 
 format: $(VENV)/.test ## correct the style where that can be done by a program
 	$(BIN)/ruff check --fix

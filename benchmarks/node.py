@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import RabbitMQ
+from tests.node import RabbitMQ
 
 
 @contextmanager

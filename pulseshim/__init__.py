@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pulseshim.feed import Checkpoint, Feed, HookSource, Invocation, PollSource, State, StreamSource
     from pulseshim.hookspecs import hookimpl
     from pulseshim.message import Message, bounded_routing_key, readable
+    from pulseshim.parked import Parked
     from pulseshim.problem import Problem
     from pulseshim.settings import Duration, Settings, seconds
 
@@ -26,6 +27,7 @@ __all__ = [
     "HookSource",
     "Invocation",
     "Message",
+    "Parked",
     "PollSource",
     "Problem",
     "PulseshimError",
@@ -48,6 +50,7 @@ _HOMES = {
     "HookSource": "feed",
     "Invocation": "feed",
     "Message": "message",
+    "Parked": "parked",
     "PollSource": "feed",
     "Problem": "problem",
     "PulseshimError": "errors",

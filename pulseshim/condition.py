@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pulseshim.database import Database
+from pulseshim.message import readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Conditions:
                 "INSERT INTO conditions VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                 " since = iif(condition = excluded.condition, since, excluded.since),"
                 " condition = excluded.condition, detail = excluded.detail",
-                (subject, condition, detail, self._now()),
+                (subject, condition, readable(detail), self._now()),
             )
 
     def clear(self) -> None:

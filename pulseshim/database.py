@@ -11,6 +11,7 @@ from pulseshim.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVe
 from pulseshim.schema import MIGRATIONS
 
 _BUSY_SECONDS = 30.0
+_MEMORY = "file::memory:"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -18,32 +19,24 @@ class Database:
     """One connection to the outbox's file, shared by the threads of a process.
 
     It is in WAL mode and fully synchronous: what a step has written survives the machine losing power. A file
-    that is not there yet reads as an empty one.
+    that is not there yet, or has no tables yet, reads as an empty one.
     """
 
     def __init__(self, path: Path, *, readonly: bool = False, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._migrations = migrations
-        self._missing = readonly and not path.exists()
-        readonly = readonly and not self._missing
+        missing = readonly and not path.exists()
         with self._translated():
-            self._connection = self._connect(readonly=readonly)
+            self._connection = _connect(_MEMORY if missing else self._uri("ro" if readonly else "rwc"))
             try:
-                self._prepare(readonly=readonly)
+                self._prepare(readonly=readonly and not missing)
             except BaseException:
                 self._connection.close()
                 raise
 
-    def _connect(self, *, readonly: bool) -> sqlite3.Connection:
-        mode = "ro" if readonly else "rwc"
-        return sqlite3.connect(
-            "file::memory:" if self._missing else f"{self.path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+    def _uri(self, mode: str) -> str:
+        return f"{self.path.absolute().as_uri()}?mode={mode}"
 
     def _prepare(self, *, readonly: bool) -> None:
         known, found = len(self._migrations), self._version()
@@ -56,6 +49,11 @@ class Database:
             raise StoreVersion(
                 f"{self.path} is a database of something else", "name another directory in store.directory"
             )
+        if found == 0 and readonly:
+            # Whoever made the file has not come to its tables: was killed there, or is about to.
+            self._connection.close()
+            self._connection = _connect(_MEMORY)
+            readonly = False
         if found < known and readonly:
             raise StoreVersion(
                 f"{self.path} has schema version {found}, this pulseshim reads version {known}",
@@ -112,6 +110,13 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise _translate(error, self.path) from error
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    """Give a connection whose transactions are begun by hand."""
+    return sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:

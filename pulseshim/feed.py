@@ -61,18 +61,19 @@ class Checkpoint:
     """
 
 
-@dataclass(frozen=True, slots=True)
+# The generic classes have no slots: with them, HookSource[Event](…) is a TypeError on Python 3.11.
+@dataclass(frozen=True)
 class HookSource(Generic[E]):
     """A source whose events a hook records: `read` makes events of one invocation."""
 
     read: Callable[[Invocation, State], Iterable[E]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PollSource(Generic[E]):
     """A source that is asked: `poll` gives what is new since the state it keeps.
 
-    `every` is a time between polls, or a cron expression of five fields; `jitter` is in seconds. `read` is
+    `every` is a time between polls, or a cron expression of five fields (in UTC); `jitter` is in seconds. `read` is
     for a source that hooks may tell of, too: like that of `HookSource`, with the same state.
     """
 
@@ -82,7 +83,7 @@ class PollSource(Generic[E]):
     read: Callable[[Invocation, State], Iterable[E]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StreamSource(Generic[E]):
     """A source that speaks by itself: `listen` yields events as they come, until the event is set.
 
@@ -97,7 +98,7 @@ class StreamSource(Generic[E]):
 Source: TypeAlias = HookSource[E] | PollSource[E] | StreamSource[E]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Feed(Generic[E]):
     """A source, the shim that says what its events mean, and the exchange for the messages.
 

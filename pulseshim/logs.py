@@ -30,15 +30,16 @@ def fields(record: logging.LogRecord) -> dict[str, object]:
 class TextFormatter(logging.Formatter):
     """`2026-11-23T23:22:39.481Z info message nacked message_id=… account=…`: for people and for grep.
 
-    Control characters in values, which may come from a hostile file name, are escaped.
+    Control characters, which may come from a hostile file name, are escaped.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line of a record."""
-        words = [_time(record), record.levelname.lower(), record.getMessage()]
+        words = [_time(record), record.levelname.lower(), _escaped(record.getMessage())]
         words += [f"{name}={_plain(value)}" for name, value in fields(record).items()]
         line = " ".join(words)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n".join([line, *map(_escaped, trace)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -61,6 +62,11 @@ class JsonFormatter(logging.Formatter):
 def _time(record: logging.LogRecord) -> str:
     at = datetime.fromtimestamp(record.created, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _escaped(text: str) -> str:
+    text = readable(text)
+    return text if text.isprintable() else json.dumps(text)[1:-1]
 
 
 def _plain(value: object) -> str:

@@ -1,6 +1,7 @@
 """The canonical, typed message: what a shim makes of an event."""
 
 import hashlib
+import re
 import uuid
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ ROUTING_KEY_BYTES = 255
 
 _NAMESPACE = uuid.UUID("0c7b0a9f-6a52-5d0e-9a5c-2f6f2b6d8f11")
 _DIGEST_DIGITS = 16
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,10 +59,15 @@ def payload_schema(message_type: type[Message]) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of a message type's payload."""
     (schema,), definitions = msgspec.json.schema_components([message_type], ref_template="#/$defs/{name}")
     schema = definitions.pop(message_type.__name__) if "$ref" in schema else schema
+    always = {
+        field.encode_name
+        for field in msgspec.structs.fields(message_type)
+        if field.default is not msgspec.UNSET
+    } - {"routing_key", "event_id"}
     schema = {
         **schema,
         "properties": {k: v for k, v in schema["properties"].items() if k not in ("routing_key", "event_id")},
-        "required": [name for name in schema["required"] if name not in ("routing_key", "event_id")],
+        "required": [name for name in schema["properties"] if name in always],
     }
     return {**schema, "$defs": definitions} if definitions else schema
 
@@ -79,5 +86,8 @@ def bounded_routing_key(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """Give `text` without surrogates: each byte that was not UTF-8 is shown as `\\xNN`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Give `text` without surrogates: each byte that was not UTF-8 is shown as `\\xNN`.
+
+    Other surrogates, which JSON may carry as halves of a pair, become U+FFFD.
+    """
+    return _HALVES.sub("\ufffd", text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

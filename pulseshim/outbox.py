@@ -15,6 +15,7 @@ _ENVELOPE = "message_id, exchange, routing_key, sequence, type, version, sent, b
 _REPLAYABLE = (
     "FROM confirmed JOIN envelopes USING (position) JOIN exchanges USING (exchange)"
     " WHERE position NOT IN (SELECT position FROM pending)"
+    " AND position NOT IN (SELECT position FROM parked WHERE position IS NOT NULL)"
 )
 _PRUNED_AT_ONCE = 1000
 

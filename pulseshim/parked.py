@@ -1,10 +1,12 @@
 """Parked items: what cannot go on without a person. They block nothing, and nothing of them is lost."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pulseshim.database import Database
+from pulseshim.message import readable
 from pulseshim.outbox import Stored
 
 _COLUMNS = "id, kind, feed, subject, cause, traceback, parked_at, position, awaiting"
@@ -33,7 +35,10 @@ class Parked:
 
 
 class ParkedItems:
-    """The parked items of a store. `now` gives the time in milliseconds since 1970."""
+    """The parked items of a store. `now` gives the time in milliseconds since 1970.
+
+    Whatever an exception or a file name says can be parked: bytes in it that are no text become readable.
+    """
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database
@@ -56,11 +61,20 @@ class ParkedItems:
         now = self._now()
         awaiting = "feed" if no_feed else "person"
         with self._database.step() as connection:
-            connection.execute("DELETE FROM parked WHERE kind = 'invocation' AND subject = ?", (invocation,))
             row = connection.execute(
-                "INSERT INTO parked (kind, feed, subject, cause, traceback, parked_at, content, awaiting)"
-                f" VALUES ('invocation', ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
-                (feed, invocation, cause, traceback, now, content, awaiting),
+                "INSERT OR REPLACE INTO parked"
+                " (id, kind, feed, subject, cause, traceback, parked_at, content, awaiting)"
+                f" VALUES (?, 'invocation', ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+                (
+                    _number(connection, "invocation", invocation),
+                    feed,
+                    invocation,
+                    readable(cause),
+                    readable(traceback),
+                    now,
+                    content,
+                    awaiting,
+                ),
             ).fetchone()
             connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, now))
         return _parked(row)
@@ -76,17 +90,21 @@ class ParkedItems:
                 " SELECT 'envelope', feed, message_id, ?, '', ?, ?, position"
                 " FROM envelopes WHERE position = ?"
                 f" ON CONFLICT (position) DO UPDATE SET cause = excluded.cause RETURNING {_COLUMNS}",
-                (cause, self._now(), account, stored.position),
+                (readable(cause), self._now(), account, stored.position),
             ).fetchone()
         return _parked(row)
 
     def park_file(self, path: str, cause: str) -> Parked:
-        """Note a file that was set aside because it is no invocation. It stays where it was put."""
+        """Note a file that was set aside because it is no invocation. It stays where it was put.
+
+        One that could not be moved is met again by the next reader: it stays one item.
+        """
+        path = readable(path)
         with self._database.step() as connection:
             row = connection.execute(
-                "INSERT INTO parked (kind, feed, subject, cause, traceback, parked_at)"
-                f" VALUES ('file', '', ?, ?, '', ?) RETURNING {_COLUMNS}",
-                (path, cause, self._now()),
+                "INSERT OR REPLACE INTO parked (id, kind, feed, subject, cause, traceback, parked_at)"
+                f" VALUES (?, 'file', '', ?, ?, '', ?) RETURNING {_COLUMNS}",
+                (_number(connection, "file", path), path, readable(cause), self._now()),
             ).fetchone()
         return _parked(row)
 
@@ -120,8 +138,8 @@ class ParkedItems:
     def discard(self, item: Parked) -> None:
         """Forget an item for good. Its number in the sequence is seen as a gap by consumers."""
         with self._database.step() as connection:
-            connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
-            connection.execute("DELETE FROM envelopes WHERE position = ?", (item.position,))
+            if connection.execute("DELETE FROM parked WHERE id = ?", (item.id,)).rowcount:
+                connection.execute("DELETE FROM envelopes WHERE position = ?", (item.position,))
 
     def release(self, feeds: Sequence[str]) -> int:
         """Mark to be read again what was parked for a missing feed that is there now; say how many."""
@@ -137,6 +155,14 @@ class ParkedItems:
         """Give the invocations that are to be read again, oldest first."""
         rows = self._database.query(f"SELECT {_COLUMNS} FROM parked WHERE awaiting = 'reader' ORDER BY id")
         return [_parked(row) for row in rows]
+
+
+def _number(connection: sqlite3.Connection, kind: str, subject: str) -> int | None:
+    """Give the number that a subject is parked under already, if it is."""
+    row = connection.execute(
+        "SELECT id FROM parked WHERE kind = ? AND subject = ?", (kind, subject)
+    ).fetchone()
+    return int(row[0]) if row else None
 
 
 def _parked(row: tuple[int, str, str, str, str, str, int, int | None, str]) -> Parked:

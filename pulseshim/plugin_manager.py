@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+import click
 import pluggy
 
 from pulseshim import hookspecs
@@ -92,13 +93,15 @@ class PluginManager:
                 self._guard(name, _check, name, feeds, given)
         return given
 
-    def commands(self) -> list[Any]:
-        """Give the click commands of all loaded plugins."""
-        return self._gathered("pulseshim_commands")
+    def commands(self) -> list[click.Command]:
+        """Give the commands of all loaded plugins."""
+        return self._gathered("pulseshim_commands", click.Command)
 
     def problems(self, settings: Settings, states: Callable[[str], State], waiting: int) -> list[Problem]:
         """Give what the plugins find wrong with their sources."""
-        return self._gathered("pulseshim_problems", settings=settings, states=states, waiting=waiting)
+        return self._gathered(
+            "pulseshim_problems", Problem, settings=settings, states=states, waiting=waiting
+        )
 
     def message_stored(self, envelope: Envelope) -> None:
         """Tell the observers that an envelope was stored."""
@@ -116,11 +119,11 @@ class PluginManager:
         """Say whether any plugin implements a hook."""
         return bool(getattr(self._hooks.hook, hook).get_hookimpls())
 
-    def _gathered(self, hook: str, **arguments: object) -> list[Any]:
-        found: list[Any] = []
+    def _gathered(self, hook: str, kind: type[T], **arguments: object) -> list[T]:
+        found: list[T] = []
         for name in self._sound():
             for given in self._call(name, hook, **arguments):
-                self._guard(name, found.extend, given)
+                found += self._guard(name, _all_of, hook, kind, given) or []
         return found
 
     def _sound(self) -> list[str]:
@@ -158,8 +161,18 @@ class PluginManager:
         for implementation in getattr(self._hooks.hook, hook).get_hookimpls():
             try:
                 implementation.function(**{k: arguments[k] for k in implementation.argnames})
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("observer failed", extra={"plugin": implementation.plugin_name, "hook": hook})
+
+
+def _all_of(hook: str, kind: type[T], given: Iterable[object]) -> list[T]:
+    """Give what a hook gave, once it is seen to be of a kind."""
+    values: list[T] = []
+    for value in given:
+        if not isinstance(value, kind):
+            raise TypeError(f"{hook} must give {kind.__name__} values, it gave {type(value).__name__}")
+        values.append(value)
+    return values
 
 
 def _check(name: str, feeds: Iterable[object], given: list[PluginFeed]) -> None:

@@ -62,8 +62,11 @@ class Reader:
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set."""
         self._stop = stop
-        while not stop.is_set():
+        while True:
+            # In this order: who stops sets `stop`, then wakes, and neither may be missed.
             self._arrived.clear()
+            if stop.is_set():
+                return
             try:
                 self.read_all()
             except StoreError as error:
@@ -79,7 +82,9 @@ class Reader:
         for item in self._store.parked.to_read():
             self._read_again(item)
             count += 1
-        for name in self._store.spool.names():
+        names = self._store.spool.names()
+        self.immovable.intersection_update(names)
+        for name in names:
             if self._stop.is_set():
                 break
             if name not in self.immovable:
@@ -118,7 +123,8 @@ class Reader:
             envelopes = self._stored(outlets, read(invocation, state), invocation.id, state, parked)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises is parked with its traceback
+        # Whatever a plugin raises is parked with its traceback; sys.exit() must not end the reader, either.
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the reason stands above
             self._park(invocation, content, f"{type(error).__name__}: {error}", traceback.format_exc())
             return
         log.info(

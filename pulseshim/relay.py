@@ -117,12 +117,19 @@ class Relay:
         self.finish()
 
     def _rest(self, pause: float, stop: threading.Event) -> None:
-        """Wait, but not past a word that something was stored where there is nothing to wait for."""
+        """Wait, but not past a word that something was stored where there is nothing to wait for.
+
+        A pause may be longer than the broker waits for heartbeats: they are sent meanwhile.
+        """
         if pause == _TICK:
             self._woken.wait(pause)
             self._woken.clear()
-        else:
-            stop.wait(pause)
+            return
+        while pause > 0 and not stop.wait(min(pause, _TICK)):
+            pause -= _TICK
+            if self._publisher.connected:
+                with suppress(BrokerError):  # the next turn finds it lost
+                    self._take(self._publisher.settle(0))
 
     def turn(self) -> float:
         """Do one piece of work and give how long to rest after it, in seconds."""
@@ -131,6 +138,9 @@ class Relay:
                 self._open()
             self._fill()
             idle = not self._in_flight
+            if idle:
+                # What a person retries or replays has an old position: it is found from the start.
+                self._after = 0
             self._take(self._publisher.settle(0 if idle else _PATIENCE))
             self._tell(
                 "blocked" if self._publisher.blocked else "connected",
@@ -172,11 +182,11 @@ class Relay:
     def _take(self, settled: Settled) -> None:
         """Take note of what the broker said; write the confirms in batches."""
         self.counts.returned += settled.returned
-        for tag in settled.nacked:
-            stored = self._in_flight.pop(tag)
+        # After the outbox failed, what was in flight then is no longer ours, but may still be settled.
+        for stored in [self._in_flight.pop(tag) for tag in settled.nacked if tag in self._in_flight]:
             self.counts.nacked += 1
             self._nacked = True
-            self._careful_until = max(self._careful_until, tag)
+            self._careful_until = max(self._careful_until, stored.position)
             log.warning("message nacked", extra={"message_id": stored.envelope.message_id})
         self._settled += [self._in_flight.pop(tag) for tag in settled.confirmed if tag in self._in_flight]
         late = self._clock() - self._flushed_at > _PATIENCE * 4

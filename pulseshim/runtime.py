@@ -12,7 +12,7 @@ from random import random as system_random
 from pulseshim.arrivals import Arrivals
 from pulseshim.condition import Conditions
 from pulseshim.envelope import Envelope
-from pulseshim.errors import PulseshimError, StoreError
+from pulseshim.errors import StoreError
 from pulseshim.feed import PollSource, StreamSource
 from pulseshim.outbox import Stored
 from pulseshim.plugin_manager import PluginFeed, PluginManager
@@ -151,7 +151,7 @@ class Runtime:
         group.append(thread)
         thread.start()
 
-    def poll(self, name: str) -> PulseshimError | Exception | None:
+    def poll(self, name: str) -> BaseException | None:
         """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
         outs = self.outlets[name]
         source = outs[0].feed.source
@@ -162,7 +162,7 @@ class Runtime:
             for envelopes in poll(self.store.outbox, outs, source):
                 count += len(envelopes)
                 self._stored(envelopes)
-        except Exception as error:  # noqa: BLE001 - a source may raise anything; the next poll tries again
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             log.error("poll failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
             self.conditions.set(f"poll {name}", "failed", str(error))
             return error

@@ -1,5 +1,6 @@
 """The scheduler: says when each poll feed is polled."""
 
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,9 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pulseshim.errors import SettingsError
+
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NUMBERS = re.compile(r"(\*(?=/)|(?P<first>[0-7])(-(?P<last>[0-7]))?)(/(?P<step>[1-7]))?")
 
 
 class _Due:
@@ -26,8 +30,13 @@ class _Due:
             if self._running:
                 return
             self._running = True
-        while self._begin():
-            self._poll()
+        try:
+            while self._begin():
+                self._poll()
+        except BaseException:
+            with self._lock:
+                self._running = False
+            raise
 
     def _begin(self) -> bool:
         with self._lock:
@@ -70,7 +79,8 @@ def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger
     if isinstance(every, timedelta):
         return IntervalTrigger(seconds=every.total_seconds(), jitter=jitter or None, timezone=UTC)
     try:
-        cron = CronTrigger.from_crontab(every, timezone=UTC)
+        *fields, weekdays = every.split()
+        cron = CronTrigger.from_crontab(" ".join([*fields, _named(weekdays)]), timezone=UTC)
     except ValueError as error:
         raise SettingsError(
             f"the schedule of {name} is no cron expression ({error})",
@@ -78,3 +88,17 @@ def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger
         ) from error
     cron.jitter = jitter or None
     return cron
+
+
+def _named(weekdays: str) -> str:
+    """Give cron's field of weekdays by their names: to APScheduler, 0 is Monday."""
+    parts: list[str] = []
+    for part in weekdays.split(","):
+        match = _NUMBERS.fullmatch(part)
+        if match is None:
+            parts.append(part)
+            continue
+        first = int(match["first"] or 0)
+        last = int(match["last"] or (match["first"] if not match["step"] else 6))
+        parts += [_DAYS[day] for day in range(first, last + 1, int(match["step"] or 1))]
+    return ",".join(parts)

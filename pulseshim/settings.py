@@ -1,8 +1,6 @@
 """Settings: `pulseshim.toml` and the environment, read strictly."""
 
-import difflib
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +8,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from pulseshim.conversion import convert
 from pulseshim.errors import SettingsError
 
 T = TypeVar("T")
 
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$")]
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$(?!\n)")]
 """A time: a number and one of ms, s, m, h, d, w."""
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _ENVIRONMENT = "PULSESHIM_"
-_RESERVED = {"PULSESHIM_CONFIG", "PULSESHIM_BROKER_PASSWORD"}
-_CLOSE = 0.5
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+_PASSWORD = "PULSESHIM_BROKER_PASSWORD"  # noqa: S105 - the name of the variable
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,9 +41,13 @@ class StoreSettings(_Table, frozen=True):
 class AccountSettings(_Table, frozen=True):
     """An account at the broker, by its name in `[broker.accounts.<name>]`."""
 
+    #: Who logs in. Empty: `guest` at a broker on this host, else an error.
     user: str = ""
+    #: A file that holds the password, and nothing else.
     password_file: str = ""
+    #: A certificate (PEM) to show to the broker. Without a `user`, it says who we are.
     client_certificate: str = ""
+    #: Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.
     client_key: str = ""
 
 
@@ -56,13 +56,19 @@ class BrokerSettings(_Table, frozen=True):
 
     #: One URL, or several to fail over between. `memory://`: everything stays in this process.
     url: str | list[str] = "memory://"
+    #: Who logs in. Empty: `guest` at a broker on this host, else an error.
     user: str = ""
+    #: A file that holds the password, and nothing else.
     password_file: str = ""
+    #: The authorities (PEM) that may sign the broker's certificate. Empty: the system's.
     ca_file: str = ""
+    #: A certificate (PEM) to show to the broker. Without a `user`, it says who we are.
     client_certificate: str = ""
+    #: Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.
     client_key: str = ""
     #: Allow amqp:// to a host that is not this one: passwords and messages can then be read on the way.
     allow_plaintext: bool = False
+    #: How long connecting, and each answer to a declaration, may take.
     connect_timeout: Duration = "5s"
     #: How often both sides show that they are alive.
     heartbeat: Duration = "30s"
@@ -70,20 +76,25 @@ class BrokerSettings(_Table, frozen=True):
     confirm_timeout: Duration = "30s"
     #: How many messages may be on their way at once.
     window: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    #: Further accounts, each in a table of its own: see below.
     accounts: dict[str, AccountSettings] = {}
 
 
 class LogSettings(_Table, frozen=True):
     """What is logged to standard error, one line an event."""
 
+    #: The least severe events that are logged.
     level: Literal["debug", "info", "warning", "error"] = "info"
+    #: One line of `name=value` pairs, or one JSON object a line.
     format: Literal["text", "json"] = "text"
 
 
 class MetricsSettings(_Table, frozen=True):
     """Prometheus metrics at /metrics, and /live and /ready. No port: off."""
 
+    #: The address to listen on.
     host: str = "127.0.0.1"
+    #: The port; 0: any that is free, named in the log.
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
 
 
@@ -97,6 +108,8 @@ class Settings(_Table, frozen=True):
     plugins: dict[str, dict[str, Any]] = {}
     #: Where the settings were read from; empty where there was no file.
     origin: str = ""
+    #: The plugins whose tables the environment has added to: all that it gives is text.
+    overlaid: frozenset[str] = frozenset()
 
     def options(self, plugin: str, kind: type[T]) -> T:
         """Give a plugin's own table as the type it declares, a `msgspec.Struct`.
@@ -104,7 +117,9 @@ class Settings(_Table, frozen=True):
         Raises `SettingsError`, naming file and key, where the table does not fit it.
         """
         table = {k: v for k, v in self.plugins.get(plugin, {}).items() if k != "account"}
-        return _convert(table, kind, self.origin, ("plugins", plugin))
+        strict = plugin not in self.overlaid
+        origin = self.origin if strict else f"{self.origin or 'settings'} with the environment"
+        return convert(table, kind, origin, ("plugins", plugin), strict=strict)
 
     def account(self, plugin: str, own: str | None = None) -> str:
         """Give the name of the account a plugin publishes as; empty: the one of `[broker]`.
@@ -154,17 +169,18 @@ def load(config: str | None, environ: Mapping[str, str]) -> Settings:
     path = find_file(config, environ)
     tables = read_file(path) if path else {}
     origin = os.path.abspath(path) if path else ""
-    if "origin" in tables:
-        raise SettingsError(f"{origin}: origin is no setting", "remove it")
-    from_file = _convert(tables, Settings, origin, ())
-    variables = {k: v for k, v in environ.items() if k.startswith(_ENVIRONMENT) and "__" in k}
-    variables = {k: v for k, v in variables.items() if k not in _RESERVED}
+    for ours in ("origin", "overlaid"):
+        if ours in tables:
+            raise SettingsError(f"{origin}: {ours} is no setting", "remove it")
+    from_file = convert(tables, Settings, origin)
+    variables = sorted(name for name in environ if _is_setting(name))
     if not variables:
         return msgspec.structs.replace(from_file, origin=origin)
-    for name, text in sorted(variables.items()):
-        _overlay(tables, name, text)
-    settings = _convert(tables, Settings, "environment", (), strict=False)
-    return msgspec.structs.replace(settings, origin=origin)
+    for name in variables:
+        _overlay(tables, name, environ[name])
+    settings = convert(tables, Settings, "environment", strict=False)
+    overlaid = frozenset(_path(name)[1] for name in variables if _path(name)[0] == "plugins")
+    return msgspec.structs.replace(settings, origin=origin, overlaid=overlaid)
 
 
 def read_file(path: str) -> dict[str, Any]:
@@ -181,9 +197,18 @@ def read_file(path: str) -> dict[str, Any]:
         raise SettingsError(f"{path} is not valid TOML ({error})", "correct the file there") from error
 
 
+def _is_setting(variable: str) -> bool:
+    """Say whether a variable of the environment is a setting. An account's name may hold `__`, too."""
+    return variable.startswith(_ENVIRONMENT) and "__" in variable and not variable.startswith(_PASSWORD)
+
+
+def _path(variable: str) -> list[str]:
+    return variable.removeprefix(_ENVIRONMENT).lower().split("__")
+
+
 def _overlay(tables: dict[str, Any], name: str, text: str) -> None:
     """Put the value of an environment variable where its name says: PULSESHIM_BROKER__URL is broker.url."""
-    *parents, key = name.removeprefix(_ENVIRONMENT).lower().split("__")
+    *parents, key = _path(name)
     for parent in parents:
         tables = tables.setdefault(parent, {})
         if not isinstance(tables, dict):
@@ -199,40 +224,3 @@ def _value(text: str) -> Any:
         except tomllib.TOMLDecodeError:
             return text
     return text
-
-
-def _convert(tables: Any, kind: type[T], origin: str, prefix: tuple[str, ...], *, strict: bool = True) -> T:
-    try:
-        return msgspec.convert(tables, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), kind, origin, prefix) from error
-
-
-def _explain(text: str, kind: type[Any], origin: str, prefix: tuple[str, ...]) -> SettingsError:
-    """Turn what msgspec says into file, key and expectation."""
-    match = _AT.match(text)
-    what, path = (match["what"], match["path"] or "") if match else (text, "")
-    where = [*prefix, *[word for word in path.replace("[...]", "").split(".") if word]]
-    origin = origin or "settings"
-    unknown = _UNKNOWN.match(what)
-    if unknown:
-        key = ".".join([*where, unknown["field"]])
-        close = difflib.get_close_matches(
-            unknown["field"], _fields(kind, where[len(prefix) :]), n=1, cutoff=_CLOSE
-        )
-        hint = f"did you mean {close[0]}?" if close else "see docs/reference/settings.md for those there are"
-        return SettingsError(f"{origin}: {key} is no setting", hint)
-    if "regex" in what:
-        what = "Expected a time such as 500ms, 30s, 5m, 12h or 7d"
-    key = ".".join(where) or "the file"
-    return SettingsError(f"{origin}: {key} is wrong", what[0].lower() + what[1:].replace("`", ""))
-
-
-def _fields(kind: Any, where: list[str]) -> list[str]:
-    """Give the field names of the table at a path below a settings type."""
-    for word in where:
-        types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-        kind = types.get(word, kind)
-        if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-            return []
-    return [field.encode_name for field in msgspec.structs.fields(kind)]

@@ -67,6 +67,6 @@ def listen(
                 events = [] if isinstance(event, Checkpoint) else [event]
                 stored(outbox.store(list(messages(outlets, events)), state=state))
                 backoff.reset()
-        except Exception as error:  # noqa: BLE001 - a source that fails is asked again
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a source that fails is asked again
             log.error("stream failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
         stop.wait(backoff.next())

@@ -1,5 +1,6 @@
 """The reading half of the spool. It trusts nothing in there but the bytes of a file it could open itself."""
 
+import errno
 import os
 import re
 import stat
@@ -12,12 +13,16 @@ from pathlib import Path
 from pulseshim import recorder
 from pulseshim.errors import StoreUnavailable
 from pulseshim.feed import Invocation
+from pulseshim.message import readable
 
 _NAME = re.compile(r"(?P<time>[0-9]{20})-(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _HEADER = b"pulseshim-invocation/1"
 _FUTURE = 24 * 3600 * 10**9
 _ABANDONED = 24 * 3600.0
 _MOST_FIELDS = 10_000
+# These say nothing about the file: the process or the machine is short of something for a while.
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
+_NAME_BYTES = 200
 
 
 class Misfit(Exception):
@@ -88,9 +93,9 @@ class Spool:
         except OSError as error:
             if path.is_symlink():
                 raise Misfit("it is a symbolic link") from error
-            if not stat.S_ISREG(path.lstat().st_mode) or isinstance(error, PermissionError):
-                raise Misfit(f"it cannot be opened ({error.strerror})") from error
-            raise _unavailable(path, error) from error
+            if error.errno in _PASSING:
+                raise _unavailable(path, error) from error
+            raise Misfit(f"it cannot be opened ({error.strerror})") from error
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
@@ -103,7 +108,7 @@ class Spool:
                 )
             return _read_exactly(file, status.st_size), status.st_uid
         except OSError as error:
-            raise _unavailable(path, error) from error
+            raise Misfit(f"it cannot be read ({error.strerror})") from error
         finally:
             os.close(file)
 
@@ -117,20 +122,29 @@ class Spool:
             raise _unavailable(self._new / name, error) from error
 
     def set_aside(self, name: str) -> Path | None:
-        """Move an entry to `aside/` and give where it is now; None where it cannot be moved."""
-        place = self._aside / name
-        number = 1
-        while os.path.lexists(place):
-            number += 1
-            place = self._aside / f"{name}.{number}"
+        """Move an entry to `aside/` and give where it is now; None where it cannot be moved.
+
+        An empty directory that cannot be moved is removed: the path given is where it was.
+        """
+        place = self._free_place(name)
         try:
             os.rename(self._new / name, place)
         except OSError:
             # The directory of another user cannot be moved (its ".." would change): empty, it can go.
             with suppress(OSError):
                 os.rmdir(self._new / name)
-                return self._aside
+                return self._new / name
             return None
+        return place
+
+    def _free_place(self, name: str) -> Path:
+        """Give a path in `aside/` that is not taken: a stranger's name, made readable and short enough."""
+        name = readable(name).encode()[:_NAME_BYTES].decode(errors="ignore")
+        place = self._aside / name
+        number = 1
+        while os.path.lexists(place):
+            number += 1
+            place = self._aside / f"{name}.{number}"
         return place
 
     def bring_back(self, path: Path) -> None:
@@ -148,7 +162,7 @@ class Spool:
         for entry in sorted(os.scandir(self._tmp), key=lambda entry: entry.name):
             with suppress(OSError):
                 if now - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                    place = self._aside / entry.name
+                    place = self._free_place(entry.name)
                     os.rename(entry.path, place)
                     yield place
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,8 @@ from pulseshim.spool import Spool
 
 _OUTBOX = "outbox.sqlite3"
 _LOCK = "lock"
+_LOOK = 0.01
+_LOOKS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,11 @@ def held_store(settings: Settings, command: str) -> Iterator[Store]:
     """Give the store, held for one runtime. Raises `StoreHeld`, naming the holder, where another has it."""
     make_directory(settings.directory)
     with _lock_file(settings.directory, _LOCK) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(file):
             raise StoreHeld(
                 f"{file.read().strip() or 'another pulseshim'} works on the store {settings.directory}",
                 "stop it first, or wait until it has ended",
-            ) from None
+            )
         file.truncate(0)
         file.write(f"pulseshim {command} (process {os.getpid()})")
         file.flush()
@@ -94,6 +94,20 @@ def held_store(settings: Settings, command: str) -> Iterator[Store]:
         finally:
             store.close()
             file.truncate(0)
+
+
+def _take(file: IO[str]) -> bool:
+    """Lock a file and say whether that was possible. `holder` has it for a moment, which is waited for."""
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        time.sleep(_LOOK)
+    return False
 
 
 def holder(directory: Path) -> str:

@@ -1,54 +1,17 @@
-"""What tests share: a private RabbitMQ node, a virtual host of one's own, a proxy that fails on demand.
-
-Annotate with the classes below by `if TYPE_CHECKING: from tests.conftest import RabbitMQ`.
-"""
+"""What tests share: a private RabbitMQ node, a virtual host of one's own, a proxy that fails on demand."""
 
 import contextlib
-import json
 import os
-import secrets
-import select
-import shutil
-import signal
-import socket
-import ssl
-import subprocess
-import threading
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import amqp
 import pytest
 import trustme
 
-START_SECONDS = 60
-STOP_SECONDS = 15
-CTL_SECONDS = 60
-INSTALL = "install it: apt-get install rabbitmq-server (or name another in $PULSESHIM_TEST_RABBITMQ_SERVER)"
+from tests.node import RabbitMQ, VirtualHost
+from tests.proxy import TcpProxy
 
-CONFIGURATION = """\
-listeners.tcp.1 = 127.0.0.1:{port}
-listeners.ssl.1 = 127.0.0.1:{tls_port}
-ssl_options.cacertfile = {directory}/ca.pem
-ssl_options.certfile = {directory}/server.pem
-ssl_options.keyfile = {directory}/server.key
-ssl_options.verify = verify_peer
-ssl_options.fail_if_no_peer_cert = false
-max_message_size = 16777216
-auth_mechanisms.1 = PLAIN
-auth_mechanisms.2 = AMQPLAIN
-auth_mechanisms.3 = EXTERNAL
-ssl_cert_login_from = common_name
-management.tcp.ip = 127.0.0.1
-management.tcp.port = {management_port}
-"""
+__all__ = ["RabbitMQ", "TcpProxy", "VirtualHost"]
 
 
 @pytest.fixture(autouse=True)
@@ -64,21 +27,21 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RabbitMQ"]:
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """Give the session's RabbitMQ node. Only look and publish: tests that stop it take `own_rabbitmq`."""
     with _running_node(tmp_path_factory.mktemp("rabbitmq")) as node:
         yield node
 
 
 @pytest.fixture(scope="module")
-def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RabbitMQ"]:
+def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """Give a RabbitMQ node of the module's own, to be stopped and alarmed; `start()` it again after."""
     with _running_node(tmp_path_factory.mktemp("own-rabbitmq")) as node:
         yield node
 
 
 @pytest.fixture
-def vhost(rabbitmq: "RabbitMQ") -> Iterator["VirtualHost"]:
+def vhost(rabbitmq: RabbitMQ) -> Iterator[VirtualHost]:
     """Give a fresh virtual host on the session's node; guest may do everything there."""
     host = rabbitmq.add_vhost()
     yield host
@@ -86,7 +49,7 @@ def vhost(rabbitmq: "RabbitMQ") -> Iterator["VirtualHost"]:
 
 
 @pytest.fixture
-def tcp_proxy() -> Iterator[Callable[..., "TcpProxy"]]:
+def tcp_proxy() -> Iterator[Callable[..., TcpProxy]]:
     """Give a maker of proxies: `tcp_proxy(port)` listens on a port of its own and forwards to `port`."""
     with contextlib.ExitStack() as stack:
 
@@ -97,361 +60,10 @@ def tcp_proxy() -> Iterator[Callable[..., "TcpProxy"]]:
 
 
 @contextlib.contextmanager
-def _running_node(directory: Path) -> Iterator["RabbitMQ"]:
+def _running_node(directory: Path) -> Iterator[RabbitMQ]:
     node = RabbitMQ(directory)
     try:
         node.start()
         yield node
     finally:
         node.kill()
-
-
-def free_port() -> int:
-    """Give a TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-class RabbitMQ:
-    """A RabbitMQ node on free loopback ports, all it writes below one directory, as root or as anybody.
-
-    It keeps its ports and its data over `stop()` or `kill()` and `start()`. `ca_file` verifies `tls_port`,
-    whose certificate is for 127.0.0.1 and localhost.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = free_port()
-        self.tls_port = free_port()
-        self.management_port = free_port()
-        self.ca = trustme.CA()
-        self.ca_file = directory / "ca.pem"
-        self._programs = _server_directory()
-        self._environment = self._prepare()
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def url(self, vhost: str = "/", *, user: str = "", password: str = "", tls: bool = False) -> str:
-        """Give the AMQP URL of a virtual host, with user and password in it if they are given."""
-        login = f"{user}:{password}@" if user else ""
-        scheme, port = ("amqps", self.tls_port) if tls else ("amqp", self.port)
-        return f"{scheme}://{login}127.0.0.1:{port}/{urllib.parse.quote(vhost, safe='')}"
-
-    def connect(self, vhost: str = "/", user: str = "guest", password: str = "guest") -> amqp.Connection:
-        """Give an open py-amqp connection: what a test looks at the broker with."""
-        connection = amqp.Connection(
-            f"127.0.0.1:{self.port}",
-            virtual_host=vhost,
-            userid=user,
-            password=password,
-            login_method="PLAIN",
-            connect_timeout=5,
-        )
-        connection.connect()
-        return connection
-
-    def start(self) -> None:
-        """Start the node and wait until it speaks AMQP and its management interface answers."""
-        epmd = shutil.which("epmd")
-        if epmd:
-            # The one that Erlang starts by itself would be a daemon and outlive the node.
-            port = self._environment["ERL_EPMD_PORT"]
-            self._spawn([epmd, "-port", port, "-address", "127.0.0.1"])
-        server = self._spawn([str(self._programs / "rabbitmq-server")])
-        deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if server.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                pytest.fail(f"RabbitMQ did not start:\n{self._output()}")
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        """Stop the node as an administrator would: connections are closed, everything is on disk."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill the node: nothing is closed, nothing is flushed."""
-        self._end(signal.SIGKILL)
-
-    def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl (a second or so each) and give what it printed."""
-        done = subprocess.run(
-            [self._programs / "rabbitmqctl", "--quiet", *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=CTL_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def api(self, method: str, path: str, content: Any = None) -> Any:
-        """Call the management interface (some milliseconds) and give its answer."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.management_port}/api/{path}",
-            method=method,
-            data=None if content is None else json.dumps(content).encode(),
-            headers={
-                "Authorization": "Basic " + b64encode(b"guest:guest").decode(),
-                "Content-Type": "application/json",
-            },
-        )
-        with urllib.request.urlopen(request, timeout=CTL_SECONDS) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def add_vhost(self, name: str = "") -> "VirtualHost":
-        """Add a virtual host in which guest may do everything."""
-        name = name or f"test-{secrets.token_hex(4)}"
-        self.api("PUT", f"vhosts/{name}", {})
-        self.permit(name, "guest")
-        return VirtualHost(self, name)
-
-    def add_user(self, name: str, password: str) -> None:
-        """Add a user without any permission."""
-        self.api("PUT", f"users/{name}", {"password": password, "tags": ""})
-
-    def permit(
-        self, vhost: str, user: str, *, configure: str = ".*", write: str = ".*", read: str = ".*"
-    ) -> None:
-        """Set what a user may do in a virtual host: a pattern of names for each kind of deed."""
-        permissions = {"configure": configure, "write": write, "read": read}
-        self.api("PUT", f"permissions/{urllib.parse.quote(vhost, safe='')}/{user}", permissions)
-
-    def _prepare(self) -> dict[str, str]:
-        """Write the node's configuration, and give the environment it runs in."""
-        directory = self.directory
-        self.ca.cert_pem.write_to_path(self.ca_file)
-        certificate = self.ca.issue_cert("127.0.0.1", "localhost")
-        certificate.private_key_pem.write_to_path(directory / "server.key")
-        for number, part in enumerate(certificate.cert_chain_pems):
-            part.write_to_path(directory / "server.pem", append=number > 0)
-        settings = CONFIGURATION.format(
-            port=self.port,
-            tls_port=self.tls_port,
-            management_port=self.management_port,
-            directory=directory,
-        )
-        (directory / "rabbitmq.conf").write_text(settings)
-        (directory / "advanced.config").write_text("[].\n")
-        (directory / "plugins").write_text("[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n")
-        (directory / "environment.conf").write_text("")
-        (directory / ".erlang.cookie").write_text(secrets.token_hex(16))
-        (directory / ".erlang.cookie").chmod(0o400)
-        loopback_only = "-kernel inet_dist_use_interface {127,0,0,1}"
-        return {
-            "HOME": str(directory),
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(free_port()),
-            "RABBITMQ_NODENAME": f"pulseshim-{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": loopback_only,
-            "RABBITMQ_CTL_ERL_ARGS": loopback_only,
-            "RABBITMQ_CONF_ENV_FILE": str(directory / "environment.conf"),
-            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
-            "RABBITMQ_GENERATED_CONFIG_DIR": str(directory / "generated"),
-            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(directory / "log"),
-            "RABBITMQ_PID_FILE": str(directory / "pid"),
-        }
-
-    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        with (self.directory / "output").open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                env=self._environment,
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self._processes.append(process)
-        return process
-
-    def _end(self, how: signal.Signals) -> None:
-        """End the server and whatever runs in its process group, and then epmd."""
-        for process in reversed(self._processes):
-            for number in (how, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(STOP_SECONDS)
-        self._processes.clear()
-
-    def _answers(self) -> bool:
-        try:
-            self.connect().close()
-            self.api("GET", "whoami")
-        except (OSError, amqp.AMQPError, urllib.error.URLError):
-            return False
-        return True
-
-    def _output(self) -> str:
-        return (self.directory / "output").read_text(errors="replace")[-4000:]
-
-
-def _server_directory() -> Path:
-    """Give the directory of rabbitmq-server and rabbitmqctl. Debian's in /usr/sbin are for root only."""
-    named = os.environ.get("PULSESHIM_TEST_RABBITMQ_SERVER")
-    usual = ["/usr/lib/rabbitmq/bin/rabbitmq-server", shutil.which("rabbitmq-server")]
-    for server in [named] if named else usual:
-        if server and os.access(server, os.X_OK):
-            return Path(server).parent
-    pytest.fail(f"there is no {named or 'rabbitmq-server'}: {INSTALL}")
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualHost:
-    """A virtual host of a node, and what tests look at in it."""
-
-    node: RabbitMQ
-    name: str
-
-    @property
-    def url(self) -> str:
-        """Give the URL that a broker's settings take: without a user or a password."""
-        return self.node.url(self.name)
-
-    def bind_queue(
-        self, exchange: str, binding_key: str = "#", arguments: dict[str, Any] | None = None
-    ) -> str:
-        """Declare a durable topic exchange and a durable queue bound to it, and give the queue's name."""
-        with self.node.connect(self.name) as connection:
-            channel = connection.channel()
-            channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
-            queue: str = channel.queue_declare(
-                f"queue-{secrets.token_hex(4)}", durable=True, auto_delete=False, arguments=arguments
-            ).queue
-            channel.queue_bind(queue, exchange, binding_key)
-        return queue
-
-    def take(self, queue: str) -> list[amqp.Message]:
-        """Give all messages that are in a queue, and acknowledge them."""
-        messages: list[amqp.Message] = []
-        with self.node.connect(self.name) as connection:
-            channel = connection.channel()
-            channel.auto_decode = False
-            while message := channel.basic_get(queue, no_ack=True):
-                messages.append(message)
-        return messages
-
-
-class TcpProxy:
-    """A proxy on `port` that forwards to a loopback port, until it is told to fail.
-
-    `black_hole()` takes everything and forwards nothing more; `stall()` takes nothing more; both keep every
-    connection open. `cut()` resets those there are. `delay` (seconds) is waited before each piece is
-    forwarded. With a certificate it ends TLS itself.
-    """
-
-    def __init__(self, target: int, certificate: trustme.LeafCert | None = None) -> None:
-        self.delay = 0.0
-        self._target = target
-        self._tls = _server_context(certificate) if certificate else None
-        self._swallowing = threading.Event()
-        self._stalled = threading.Event()
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.05)
-        self.port: int = self._listener.getsockname()[1]
-        self._run(self._accept)
-
-    def black_hole(self) -> None:
-        """Forward nothing more, on old and new connections, and tell nobody."""
-        self._swallowing.set()
-
-    def stall(self) -> None:
-        """Read nothing more, so that whoever writes has to wait, and tell nobody."""
-        self._stalled.set()
-
-    def restore(self) -> None:
-        """Forward again. What was swallowed is lost: connections from before are of no more use."""
-        self.cut()
-        self._swallowing.clear()
-        self._stalled.clear()
-
-    def cut(self) -> None:
-        """Reset all connections there are; new ones are accepted."""
-        with self._lock:
-            sockets, self._sockets = self._sockets, []
-        for end in sockets:
-            with contextlib.suppress(OSError):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close everything and wait for the threads."""
-        self._closed.set()
-        self._listener.close()
-        self.cut()
-        for thread in self._threads:
-            thread.join(STOP_SECONDS)
-
-    def _run(self, target: Callable[..., None], *arguments: Any) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while not self._closed.is_set():
-            try:
-                client, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            self._run(self._serve, client)
-
-    def _serve(self, client: socket.socket) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.callback(client.close)
-            if self._tls:
-                try:
-                    client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
-                except OSError:
-                    return
-            try:
-                server = socket.create_connection(("127.0.0.1", self._target), 5)
-            except OSError:
-                return
-            stack.callback(server.close)
-            with self._lock:
-                self._sockets += [client, server]
-            with contextlib.suppress(OSError):
-                self._forward(client, server)
-
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        other = {client: server, server: client}
-        while not self._closed.is_set():
-            if self._stalled.is_set():
-                self._closed.wait(0.05)
-                continue
-            waiting = [client] if isinstance(client, ssl.SSLSocket) and client.pending() else []
-            readable = waiting or select.select([client, server], [], [], 0.05)[0]
-            for end in readable:
-                piece = end.recv(65536)
-                if not piece:
-                    return
-                if self.delay:
-                    self._closed.wait(self.delay)
-                if not self._swallowing.is_set():
-                    other[end].sendall(piece)
-
-
-def _server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context

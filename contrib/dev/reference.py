@@ -1,8 +1,7 @@
 """Write the generated parts of `docs/reference` from the code: `python contrib/dev/reference.py`.
 
 A page holds what people wrote and, between `<!-- generated: NAME -->` and `<!-- end -->`, what stands in the
-code already: settings, verbs, errors, messages and what plugins use. A test fails where a page is not what the
-code says.
+code already: settings, verbs, errors, messages and what plugins use. A test fails where a page is stale.
 """
 
 import inspect
@@ -26,30 +25,19 @@ from pulseshim.commands.root import VERBS, cli
 from pulseshim.errors import PulseshimError
 from pulseshim.message import payload_schema
 from pulseshim_plugins.git_options import GitOptions
+from pulseshim_plugins.hg_options import HgExchanges, HgOptions
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {"plugins.git": GitOptions}
+PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {
+    "plugins.git": GitOptions,
+    "plugins.hg": HgOptions,
+    "plugins.hg.exchanges": HgExchanges,
+}
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _KEY = re.compile(r"^    (?P<name>\w+): ")
 _ALL_HAVE = ("config", "debug", "help")
-_NAMED: dict[str, str] = {
-    "user": "Who logs in. Empty: `guest` at a broker on this host, else an error.",
-    "password_file": "A file that holds the password, and nothing else.",
-    "ca_file": "The authorities (PEM) that may sign the broker's certificate. Empty: the system's.",
-    "client_certificate": "A certificate (PEM) to show to the broker. Without a `user`, it says who we are.",
-    "client_key": "Its key (PEM, no passphrase). Empty: it stands in the file of the certificate.",
-    "connect_timeout": "How long connecting, and each answer to a declaration, may take.",
-    "accounts": "Further accounts, each in a table of its own: see below.",
-    "level": "The least severe events that are logged.",
-    "format": "One line of `name=value` pairs, or one JSON object a line.",
-    "host": "The address to listen on.",
-    "port": "The port; 0: any that is free, named in the log.",
-    "exchange": "The exchange that pushes are announced on.",
-    "push_full_json_url": "As `push_json_url`, for the field of that name.",
-}
-"""What a key means that has no comment `#:` of its own in the code."""
 
 
 def main() -> None:
@@ -91,7 +79,7 @@ def settings() -> Iterator[str]:
         yield "| key | type | default | meaning | variable |\n|---|---|---|---|---|"
         meanings = comments(kind)
         for field in msgspec.structs.fields(kind):
-            meaning = meanings.get(field.name) or _NAMED[field.name]
+            meaning = meanings[field.name]
             plain = isinstance(field.default, str | bool | int)
             default = f"`{json.dumps(field.default)}`" if plain else "none"
             variable = "PULSESHIM_" + f"{path}.{field.name}".upper().replace(".", "__")
@@ -134,6 +122,8 @@ def type_name(kind: Any) -> str:
         return _limited(*arguments)
     if origin is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+    if origin is tuple:
+        return f"list of {type_name(arguments[0])}"
     if origin in (dict, list):
         return f"{'table' if origin is dict else 'list'} of {type_name(arguments[-1])}"
     if arguments:
@@ -189,25 +179,19 @@ def errors() -> Iterator[str]:
     """Give a table of all errors, those of the core first, with their exit codes."""
     _import_all()
     yield "| error | is a | exit code | meaning |\n|---|---|---|---|"
-    for kind in error_types():
+    for kind in sorted(error_types(PulseshimError), key=lambda kind: kind.__module__ != "pulseshim.errors"):
         base = kind.__mro__[1].__name__
         parent = "" if base == "Exception" else f"`{base}`"
         meaning = _cell(_doc(kind).partition("\n\n")[0])
         yield f"| `{kind.__name__}` | {parent} | {kind.exit_code} | {meaning} |"
 
 
-def error_types() -> list[type[PulseshimError]]:
-    """Give `PulseshimError` and what derives from it: first the core's in their order, then the plugins'."""
-    found: list[type[PulseshimError]] = []
-
-    def add(kind: type[PulseshimError]) -> None:
-        if kind.__module__.partition(".")[0] in ("pulseshim", "pulseshim_plugins"):
-            found.append(kind)
-        for child in kind.__subclasses__():
-            add(child)
-
-    add(PulseshimError)
-    return sorted(found, key=lambda kind: kind.__module__ != "pulseshim.errors")
+def error_types(kind: type[PulseshimError]) -> Iterator[type[PulseshimError]]:
+    """Give an error and what derives from it in our packages."""
+    if kind.__module__.partition(".")[0] in ("pulseshim", "pulseshim_plugins"):
+        yield kind
+    for child in kind.__subclasses__():
+        yield from error_types(child)
 
 
 def messages() -> Iterator[str]:
@@ -264,8 +248,17 @@ def names() -> Iterator[str]:
     testing = import_module("pulseshim.testing")
     for module, prefix in ((pulseshim, ""), (testing, "testing.")):
         for name in module.__all__:
-            said = _doc(getattr(module, name)).partition("\n\n")[0]
-            yield f"| `{prefix}{name}` | {_cell(said)} |"
+            value = getattr(module, name)
+            said = _alias_doc(name) if get_origin(value) is Annotated else _doc(value)
+            first, _, _ = said.partition("\n")
+            yield f"| `{prefix}{name}` | {_cell(first)} |"
+
+
+def _alias_doc(name: str) -> str:
+    """Give what stands below the definition of a type in `pulseshim.settings`."""
+    source = inspect.getsource(import_module("pulseshim.settings"))
+    match = re.search(rf'^{name} = .*\n"""(.*?)"""', source, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def hooks() -> Iterator[str]:

@@ -14,10 +14,11 @@ _PLACES = {"repo_url", "path", "push_id"}
 
 
 class GitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The table `[plugins.git]`."""
+    """The table `[plugins.git]`: whose pushes are announced, where, and how large a message may be."""
 
     #: Path prefix → public URL prefix. The longest prefix of a repository's git directory wins.
     repositories: dict[str, str] = {}
+    #: The exchange that pushes are announced on.
     exchange: str = "exchange/gitpushes/v1"
     #: The limit for a message: its encoded envelope, in bytes.
     max_bytes: Annotated[int, msgspec.Meta(ge=16384)] = MAX_BYTES
@@ -25,6 +26,7 @@ class GitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     timeout: Duration = "10m"
     #: Templates with {repo_url}, {path} and {push_id}; empty: none.
     push_json_url: str = ""
+    #: As `push_json_url`, for the field of that name.
     push_full_json_url: str = ""
 
 

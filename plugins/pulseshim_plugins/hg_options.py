@@ -18,8 +18,11 @@ _PLACES = {"repo_url", "path", "push_id", "before"}
 class HgExchanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The exchange of each feed."""
 
+    #: Pushes, as `hg.pushes`.
     v1: str = "exchange/hgpushes/v1"
+    #: Whatever happens, in messages of several types.
     v2: str = "exchange/hgpushes/v2"
+    #: Pushes and changesets, as `hg.push` and `hg.commit`.
     code: str = "exchange/code/"
 
 
@@ -32,6 +35,7 @@ class HgOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     user_suffix: str = "@noreply.invalid"
     #: What is announced. What is not named is off.
     feeds: tuple[FeedName, ...] = ("v1", "v2", "code")
+    #: The exchange of each feed: see below.
     exchanges: HgExchanges = HgExchanges()
     #: Feed → the account that it is published as, where that is not `account`.
     accounts: dict[FeedName, str] = {}
@@ -43,6 +47,7 @@ class HgOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     idle: Duration = "30s"
     #: Templates with {repo_url}, {path}, {push_id} and {before}, the number before it; empty: none.
     push_json_url: str = "{repo_url}/json-pushes?version=2&startID={before}&endID={push_id}"
+    #: As `push_json_url`, for the field of that name.
     push_full_json_url: str = "{repo_url}/json-pushes?version=2&full=1&startID={before}&endID={push_id}"
 
 

@@ -26,7 +26,8 @@ def _change(update: dict[str, Any]) -> str:
     if update["forced"]:
         words.append("by force")
     if update["commit_count"]:
-        words.append(f"{update['commit_count']} new commits")
+        count = update["commit_count"]
+        words.append(f"{count} new commits" if count > 1 else "1 new commit")
     if update["discarded_count"]:
         words.append(f"{update['discarded_count']} discarded")
     return ", ".join(words)

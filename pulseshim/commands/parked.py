@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pulseshim.commands.session import Session, fail
 from pulseshim.envelope import rfc3339
+from pulseshim.errors import StoreUnavailable
 from pulseshim.message import readable
 from pulseshim.parked import Parked
 from pulseshim.store import Store, open_store
@@ -78,12 +79,18 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
     """
     store = open_store(session.settings)
     items = chosen(store, ids, everything=everything)
+    stuck = 0
     for item in items:
-        if item.kind == "file":
-            store.spool.bring_back(Path(item.subject))
+        try:
+            if item.kind == "file":
+                store.spool.bring_back(Path(item.subject))
+        except StoreUnavailable as error:
+            stuck += 1
+            click.echo(f"{item.id}: {error.problem}\n  discard it if its file is gone for good", err=True)
+            continue
         store.parked.retry(item)
         click.echo(f"{item.id}: {item.kind} goes on")
-    return 0
+    return 1 if stuck else 0
 
 
 @command.command("discard")

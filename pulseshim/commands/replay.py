@@ -51,7 +51,8 @@ def command(
     parameters = [value for _, values in conditions for value in values]
     store = open_store(session.settings)
     count = store.outbox.replayable(sql, parameters) if dry_run else store.outbox.replay(sql, parameters)
-    click.echo(f"{count} messages {'would be' if dry_run else 'are'} queued again")
+    verb = "would be" if dry_run else "is" if count == 1 else "are"
+    click.echo(f"{count} message{'' if count == 1 else 's'} {verb} queued again")
     if not count:
         fail("no confirmed message fits", f"messages are kept for {session.settings.store.keep} (store.keep)")
     return 0

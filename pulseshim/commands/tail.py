@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pulseshim.account import resolve
 from pulseshim.commands.run import stop_signals
-from pulseshim.commands.session import Session
+from pulseshim.commands.session import Session, fail
 from pulseshim.consumer import Consumer, Delivery
 
 _LOOK = 0.5
@@ -34,10 +34,10 @@ def command(
     BINDING_KEY is the topic pattern ("#": all). What was published before is not shown; the queue is this
     command's own and goes with it.
     """
-    with (
-        stop_signals() as stop,
-        Consumer(resolve(session.settings.broker, account, os.environ), exchange, binding_key) as consumer,
-    ):
+    reader = resolve(session.settings.broker, account, os.environ)
+    if reader.in_memory:
+        fail("broker.url is memory://, where no other process publishes", "name the broker in broker.url")
+    with stop_signals() as stop, Consumer(reader, exchange, binding_key) as consumer:
         click.echo(f"waiting for messages of {exchange} ({binding_key})", err=True)
         seen = 0
         while not stop.is_set() and seen != count:

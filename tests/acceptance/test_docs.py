@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OTHERS = [*sorted({*ROOT.glob("*.md")} - {*DOCUMENTS}), *sorted((ROOT / "examples").glob("*/*.md"))]
 MESSAGES: dict[str, type[Message]] = {GitPushMessage.type: GitPushMessage}
 
 
@@ -156,7 +157,7 @@ def without_ids(text: str) -> str:
     return re.sub(r"\b[0-9a-f]{7}\b", "…", text)
 
 
-@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", DOCUMENTS + OTHERS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     """A relative link names a file or folder that is there, and a heading in it."""
     for match in LINK.finditer(FENCE.sub("", page.read_text())):
@@ -195,4 +196,4 @@ def test_no_document_names_a_place_of_one_machine() -> None:
     """Paths are those of any server, or relative."""
     pattern = re.compile(r"(?<![\w.])/(?:home|mnt|root|tmp|work|Users)/")
 
-    assert [str(page) for page in DOCUMENTS if pattern.search(page.read_text())] == []
+    assert [str(page) for page in DOCUMENTS + OTHERS if pattern.search(page.read_text())] == []

@@ -111,7 +111,7 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
     context = click.Context(group)
     for name in group.list_commands(context):
         if (path, name) == ("", "emit"):
-            continue  # it has no click command
+            continue  # it reads its words without click
         command = group.get_command(context, name)
         assert command is not None
         words = f"{path} {name}".strip()

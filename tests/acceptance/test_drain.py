@@ -136,7 +136,7 @@ def test_replay_publishes_again_with_the_same_ids(
     assert replayed.stdout == "2 messages are queued again\n"
     assert [bytes(m.body) for m in after] == [bytes(m.body) for m in before]
     assert [m.properties["message_id"] for m in after] == [m.properties["message_id"] for m in before]
-    assert by_id.stdout == "1 messages are queued again\n"
+    assert by_id.stdout == "1 message is queued again\n"
     assert nothing.returncode == 1
     assert "Traceback" not in nothing.stderr
 

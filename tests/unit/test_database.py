@@ -1,0 +1,399 @@
+"""The SQLite file of the outbox: whole steps, versions, and every way in which it cannot be used."""
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pulseshim.database import Database
+from pulseshim.errors import StoreCorrupt, StoreUnavailable, StoreVersion
+from pulseshim.schema import MIGRATIONS
+
+FIRST = "CREATE TABLE notes (text TEXT NOT NULL) STRICT;"
+SECOND = "ALTER TABLE notes ADD COLUMN kind TEXT NOT NULL DEFAULT 'plain'; CREATE TABLE kinds (name TEXT)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite3"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    """Give a database with one table of notes."""
+    opened = Database(path, migrations=[FIRST])
+    yield opened
+    opened.close()
+
+
+def note(database: Database, *texts: str) -> None:
+    """Write notes in one step."""
+    with database.step() as connection:
+        connection.executemany("INSERT INTO notes (text) VALUES (?)", [(text,) for text in texts])
+
+
+def notes(path: Path) -> list[str]:
+    """Give the notes as another process sees them."""
+    other = sqlite3.connect(path)
+    found = [text for (text,) in other.execute("SELECT text FROM notes ORDER BY rowid")]
+    other.close()
+    return found
+
+
+def made(path: Path, statements: str) -> bytes:
+    """Make a database that is not ours and give its bytes."""
+    other = sqlite3.connect(path)
+    other.executescript(statements)
+    other.close()
+    return path.read_bytes()
+
+
+def test_what_a_step_wrote_survives_the_loss_of_power(path: Path) -> None:
+    """That is what fully synchronous WAL mode is for; it is asked of the real schema."""
+    database = Database(path)
+
+    modes = [
+        database.query(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "user_version")
+    ]
+    database.close()
+
+    assert modes == ["wal", 2, len(MIGRATIONS)]
+
+
+def test_a_step_is_seen_when_it_has_ended(database: Database, path: Path) -> None:
+    """Until then nobody else sees anything of it."""
+    with database.step() as connection:
+        connection.execute("INSERT INTO notes VALUES ('one')")
+        meanwhile = notes(path)
+
+    assert meanwhile == []
+    assert notes(path) == ["one"]
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_step_that_is_left_by_an_error_leaves_nothing(
+    database: Database, path: Path, error: BaseException
+) -> None:
+    """Whatever the error is, it goes through, and the next step finds the file as it was."""
+
+    def fail() -> None:
+        with database.step() as connection:
+            connection.execute("INSERT INTO notes VALUES ('lost')")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+    note(database, "next")
+
+    assert notes(path) == ["next"]
+
+
+def test_steps_of_threads_do_not_mix(database: Database) -> None:
+    """The reader, the relays and the polls share one connection: a step is one thread's alone."""
+    note(database, "0")
+
+    def count() -> None:
+        for _ in range(50):
+            with database.step() as connection:
+                ((text,),) = connection.execute("SELECT text FROM notes").fetchall()
+                connection.execute("UPDATE notes SET text = ?", (str(int(text) + 1),))
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert database.query("SELECT text FROM notes") == [("200",)]
+
+
+def test_a_step_waits_for_that_of_another_process(database: Database, path: Path) -> None:
+    """A person retries an item while the service writes: both are done, one after the other."""
+    other = Database(path, migrations=[FIRST])
+    begun = threading.Event()
+
+    def write() -> None:
+        begun.set()
+        note(other, "second")
+
+    thread = threading.Thread(target=write)
+    with database.step() as connection:
+        thread.start()
+        begun.wait(20)
+        connection.execute("INSERT INTO notes VALUES ('first')")
+    thread.join(20)
+    other.close()
+
+    assert notes(path) == ["first", "second"]
+
+
+def test_an_older_file_is_brought_up_to_date(database: Database, path: Path) -> None:
+    """Version by version, with what is in it."""
+    note(database, "kept")
+    database.close()
+
+    upgraded = Database(path, migrations=[FIRST, SECOND])
+
+    assert upgraded.query("SELECT text, kind FROM notes") == [("kept", "plain")]
+    assert upgraded.query("PRAGMA user_version") == [(2,)]
+    upgraded.close()
+
+
+def test_an_upgrade_that_breaks_off_goes_on_where_it_was(path: Path) -> None:
+    """Each version is one step: of one that fails, nothing stays, and those before it do."""
+    with pytest.raises(StoreUnavailable, match="no such table: missing"):
+        Database(path, migrations=[FIRST, "CREATE TABLE half (a TEXT); INSERT INTO missing VALUES (1)"])
+    other = sqlite3.connect(path)
+    tables = other.execute("SELECT name FROM sqlite_schema").fetchall()
+    version = other.execute("PRAGMA user_version").fetchone()
+    other.execute("INSERT INTO notes VALUES ('kept')")
+    other.commit()
+    other.close()
+
+    upgraded = Database(path, migrations=[FIRST, SECOND])
+
+    assert (tables, version) == ([("notes",)], (1,))
+    assert upgraded.query("SELECT text, kind FROM notes") == [("kept", "plain")]
+    upgraded.close()
+
+
+def test_several_may_begin_at_once(path: Path) -> None:
+    """Who comes second finds the work done: the schema is made once."""
+    errors: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            Database(path, migrations=[FIRST, SECOND]).close()
+        except BaseException as error:  # noqa: BLE001 - the test shows it
+            errors.append(error)
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert notes(path) == []
+
+
+def test_the_file_of_a_later_version_is_left_as_it_is(database: Database, path: Path) -> None:
+    """Not a byte is changed: the version that wrote it will go on with it."""
+    database.close()
+    before = made(path, "PRAGMA user_version = 7")
+
+    with pytest.raises(StoreVersion, match=r"has schema version 7, .* up to 1: install the version"):
+        Database(path, migrations=[FIRST])
+
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_the_database_of_something_else_is_left_as_it_is(path: Path, *, readonly: bool) -> None:
+    """store.directory names the wrong place: another program goes on using its file."""
+    before = made(path, "CREATE TABLE theirs (a TEXT)")
+
+    with pytest.raises(StoreVersion, match=r"is a database of something else: name another directory"):
+        Database(path, readonly=readonly)
+
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
+    """It may be what a failing disk made of the outbox: it is to be rescued, not written over."""
+    path.write_bytes(b"this is no database at all " * 100)
+    before = path.read_bytes()
+
+    with pytest.raises(StoreCorrupt, match=r"is damaged \(file is not a database\): move it and its -wal"):
+        Database(path)
+
+    assert path.read_bytes() == before
+
+
+def test_damage_inside_the_file_is_named_when_it_is_met(database: Database, path: Path) -> None:
+    """The header alone is sound: the page with the rows is not."""
+    note(database, *(f"{number:01000}" for number in range(50)))
+    database.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096 * 4)
+    damaged = Database(path, migrations=[FIRST])
+
+    with pytest.raises(StoreCorrupt, match=r"is damaged .*\.recover"):
+        damaged.query("SELECT * FROM notes")
+    with pytest.raises(StoreCorrupt, match="is damaged"):
+        note(damaged, "more")
+    damaged.close()
+
+
+def test_an_empty_file_reads_as_an_empty_database_and_becomes_one(path: Path) -> None:
+    """A crash between making the file and writing it left it so; there is nothing in it to lose."""
+    path.touch()
+    looking = Database(path, readonly=True)
+    found = looking.query("SELECT count(*) FROM envelopes")
+    looking.close()
+    size = path.stat().st_size
+
+    database = Database(path)
+
+    assert (found, size) == ([(0,)], 0)
+    assert database.query("SELECT count(*) FROM envelopes") == [(0,)]
+    database.close()
+
+
+def test_who_only_reads_an_older_file_is_told_what_brings_it_up_to_date(
+    database: Database, path: Path
+) -> None:
+    """Looking at a file must not change its version under a service that still runs."""
+    database.close()
+    before = path.read_bytes()
+
+    with pytest.raises(StoreVersion, match=r"version 1, .* reads version 2: start pulseshim run or drain"):
+        Database(path, readonly=True, migrations=[FIRST, SECOND])
+
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["outbox.sqlite3", "missing/outbox.sqlite3"])
+def test_a_missing_file_reads_as_an_empty_one_and_is_not_made(tmp_path: Path, place: str) -> None:
+    """Who only looks leaves no trace."""
+    database = Database(tmp_path / place, readonly=True)
+
+    found = database.query("SELECT count(*) FROM envelopes")
+    database.close()
+
+    assert found == [(0,)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_only_reads_cannot_write(database: Database, path: Path) -> None:
+    """And sees what the service writes meanwhile."""
+    reading = Database(path, readonly=True, migrations=[FIRST])
+    note(database, "one")
+
+    found = reading.query("SELECT text FROM notes")
+
+    assert found == [("one",)]
+    with pytest.raises(StoreUnavailable, match="readonly database"):
+        note(reading, "two")
+    reading.close()
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With what to look for."""
+    with pytest.raises(
+        StoreUnavailable, match=r"missing/outbox.sqlite3 cannot be used .*the directory exists"
+    ):
+        Database(tmp_path / "missing" / "outbox.sqlite3")
+
+
+def test_a_directory_in_the_place_of_the_file_is_named(path: Path) -> None:
+    """It cannot be opened, and stays."""
+    path.mkdir()
+
+    with pytest.raises(StoreUnavailable, match=r"outbox.sqlite3 cannot be used \(unable to open"):
+        Database(path)
+
+
+@pytest.mark.parametrize("closed", ["file", "directory"])
+def test_a_file_that_may_not_be_written_is_named(unprivileged: Path, closed: str) -> None:
+    """It is the service's account that the file or its directory does not belong to."""
+    path = unprivileged / "store" / "outbox.sqlite3"
+    path.parent.mkdir()
+    database = Database(path, migrations=[FIRST])
+    note(database, "one")
+    database.close()
+    (path if closed == "file" else path.parent).chmod(0o500)
+
+    def open_and_write() -> None:
+        opened = Database(path, migrations=[FIRST])
+        try:
+            note(opened, "two")
+        finally:
+            opened.close()
+
+    with pytest.raises(StoreUnavailable, match=r"cannot be used .*belongs to the account of pulseshim"):
+        open_and_write()
+    path.parent.chmod(0o700)
+    path.chmod(0o600)
+
+    assert notes(path) == ["one"]
+
+
+def test_a_full_disk_loses_nothing_and_is_over_when_there_is_space(database: Database, path: Path) -> None:
+    """The step that found no space leaves nothing; those before and behind it stay."""
+    note(database, "before")
+    (pages,) = database.query("PRAGMA page_count")[0]
+    database.query(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnavailable, match=r"\(database or disk is full\): .*has free space"):
+        note(database, "x" * 100_000, "lost")
+
+    database.query("PRAGMA max_page_count = 10000")
+    note(database, "x" * 100_000)
+
+    assert [text[:6] for text in notes(path)] == ["before", "xxxxxx"]
+
+
+def test_a_process_that_meets_a_full_disk_leaves_what_it_was_told_is_written(path: Path) -> None:
+    """The operating system refuses to let the files grow: every step that had ended is there, no other."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pulseshim.database import Database\n"
+        "from pulseshim.errors import StoreUnavailable\n"
+        "database = Database(Path(sys.argv[1]), migrations=[sys.argv[2]])\n"
+        "steps = 0\n"
+        "try:\n"
+        "    while steps < 1000:\n"
+        "        with database.step() as connection:\n"
+        "            connection.executemany('INSERT INTO notes VALUES (?)', [(f'{steps:0999}',)] * 3)\n"
+        "        steps += 1\n"
+        "except StoreUnavailable as error:\n"
+        "    print(steps, error)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, path, FIRST],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
+    )
+
+    steps, _, error = done.stdout.partition(" ")
+    assert "has free space" in error
+    assert 0 < int(steps) < 1000
+    assert [int(text) for text in notes(path)] == [step for step in range(int(steps)) for _ in range(3)]
+    reopened = Database(path, migrations=[FIRST])
+    note(reopened, "and on")
+    reopened.close()
+
+
+@pytest.mark.parametrize("name", ["with space", "50%25?mode=ro#x", "h\xe4u\u2603", os.fsdecode(b"caf\xe9")])
+def test_any_name_of_a_directory_will_do(tmp_path: Path, name: str) -> None:
+    """The path is no part of the URI's syntax."""
+    (tmp_path / name).mkdir()
+    database = Database(tmp_path / name / "outbox.sqlite3", migrations=[FIRST])
+    note(database, "one")
+    database.close()
+
+    assert notes(tmp_path / name / "outbox.sqlite3") == ["one"]
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_it_may_be_closed_twice_and_not_be_used_then(database: Database) -> None:
+    """A thread that was left behind is told so, it does not crash."""
+    database.close()
+    database.close()
+
+    with pytest.raises(StoreUnavailable, match="closed database"):
+        note(database, "late")
+    with pytest.raises(StoreUnavailable, match="closed database"):
+        database.query("SELECT 1")

@@ -1,0 +1,467 @@
+"""The promise as a state machine: what was recorded is published, whatever fails and wherever it crashes."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from pulseshim import Envelope, Exchange, Feed, HookSource, Invocation, Message, Parked, State
+from pulseshim.database import Database
+from pulseshim.errors import BrokerDenied, BrokerUnreachable
+from pulseshim.outbox import Outbox
+from pulseshim.parked import ParkedItems
+from pulseshim.publisher import Settled
+from pulseshim.reader import Reader
+from pulseshim.recorder import record
+from pulseshim.relay import Relay
+from pulseshim.source import Outlet
+from pulseshim.spool import Spool
+from pulseshim.store import Store
+from pulseshim.testing import MemoryPublisher
+
+START = 1_764_025_361
+HEALED_WITHIN = 1000
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """A message of the tests."""
+
+    type: ClassVar[str] = "tests.told"
+    number: int
+
+
+ONE = Exchange("exchange/one/v1", "One", "Of the tests.", (Told,))
+TWO = Exchange("exchange/two/v1", "Two", "Of the tests, of an account of its own.", (Told,))
+ACCOUNTS = {ONE.name: "", TWO.name: "two"}
+KEYS = ("a", "b")
+FAULTS = {"denied": BrokerDenied("wrong password"), "unreachable": BrokerUnreachable("nobody listens")}
+MOMENTS = st.none() | st.integers(1, 24)
+"""After how many of the moments at which it makes a difference the process is killed; None: it is not."""
+
+
+class Crash(BaseException):
+    """The process ends here: no `except Exception` may see it."""
+
+
+class Fuse:
+    """Ends the process after so many of the moments at which it may end; None: it does not."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def burn(self) -> None:
+        """Be at one such moment."""
+        if self.left is not None:
+            self.left -= 1
+            if self.left <= 0:
+                self.left = None
+                raise Crash
+
+
+class FragileDatabase(Database):
+    """A database whose process may end before a step, before its commit and after it."""
+
+    def __init__(self, path: Path, fuse: Fuse) -> None:
+        self.fuse = fuse
+        super().__init__(path)
+        # The process may end here, the machine does not lose power: nothing has to reach the disk.
+        self.query("PRAGMA synchronous = OFF")
+
+    @contextmanager
+    def step(self) -> Iterator[Any]:
+        """Give the connection inside a transaction."""
+        self.fuse.burn()
+        with super().step() as connection:
+            yield connection
+            self.fuse.burn()
+        self.fuse.burn()
+
+
+class FragileSpool(Spool):
+    """A spool whose process may end before a file is removed or set aside, and after it."""
+
+    def __init__(self, directory: Path, fuse: Fuse) -> None:
+        self.fuse = fuse
+        super().__init__(directory, largest=1 << 20)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that has been read."""
+        self.fuse.burn()
+        super().remove(name)
+        self.fuse.burn()
+
+    def set_aside(self, name: str) -> Path | None:
+        """Move an entry out of the way."""
+        self.fuse.burn()
+        place = super().set_aside(name)
+        self.fuse.burn()
+        return place
+
+
+class FragilePublisher(MemoryPublisher):
+    """A publisher whose process may end around each word to the broker; it never sleeps."""
+
+    def __init__(self, broker: MemoryPublisher, fuse: Fuse) -> None:
+        super().__init__()
+        self.fuse = fuse
+        self.broker = broker
+        # What the broker holds and refuses outlives the process that publishes to it.
+        self.held, self.nack = broker.held, broker.nack
+        self.refuse, self.refuse_exchanges = broker.refuse, broker.refuse_exchanges
+
+    def open(self) -> None:
+        """Connect, where the broker lets us."""
+        self.fault, self.blocked = self.broker.fault, self.broker.blocked
+        super().open()
+
+    def publish(self, tag: int, envelope: Envelope) -> None:
+        """Put an envelope in flight."""
+        self.fuse.burn()
+        super().publish(tag, envelope)
+
+    def settle(self, timeout: float) -> Settled:  # noqa: ARG002 - time stands still here
+        """Give what the broker said."""
+        self.blocked = self.broker.blocked
+        self.fuse.burn()
+        settled = super().settle(0)
+        self.fuse.burn()
+        return settled
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Hooks that record, a runtime that reads and relays and is killed, and a broker that fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp(prefix="outbox-machine-"))
+        self.ticks = count(1)
+        self.fuse = Fuse()
+        self.broker = MemoryPublisher()
+        self.broken = False
+        self.is_plugged = True
+        self.store: Store | None = None
+        #: Every message that must come out: id by exchange, with the invocation it comes of.
+        self.recorded: dict[str, list[str]] = {}
+        self.foreign = 0
+        self.ever_refused: set[str] = set()
+        self.ever_nacked: set[str] = set()
+        self.ever_broken: set[str] = set()
+        self.refused_exchanges: set[str] = set()
+        self.discarded: set[str] = set()
+
+    def teardown(self) -> None:
+        """Heal everything, see that all went out, and clean up."""
+        try:
+            if self.store is not None:
+                self.heal()
+                self.everything_is_at_the_broker()
+        finally:
+            if self.store is not None:
+                self.store.close()
+            shutil.rmtree(self.root)
+
+    def milliseconds(self) -> int:
+        """Give a time that never stands still."""
+        return START * 1000 + next(self.ticks)
+
+    def read(self, invocation: Invocation, state: State) -> Iterator[tuple[str, str, int]]:
+        """Give the events of an invocation; raise half-way through while the plugin is broken."""
+        key, number = invocation.arguments
+        state.count("read")
+        for index in range(int(number)):
+            yield invocation.id, key, index
+        if self.broken:
+            raise RuntimeError("the plugin is broken")
+
+    @initialize()
+    def open(self) -> None:
+        """Start the runtime, be it after a crash."""
+        if self.store is not None:
+            self.store.close()
+        database = FragileDatabase(self.root / "outbox.sqlite3", self.fuse)
+        now = self.milliseconds
+        spool = FragileSpool(self.root / "spool", self.fuse)
+        spool.prepare("owner")
+        self.store = Store(self.root, spool, database, Outbox(database, now), ParkedItems(database, now))
+        self.store.outbox.readdress(ACCOUNTS, ["two"])
+        self.make_reader()
+        self.relays = [
+            Relay(
+                account,
+                self.store.outbox,
+                self.store.parked,
+                FragilePublisher(self.broker, self.fuse),
+                window=4,
+                clock=lambda: float(next(self.ticks)),
+                random=lambda: 0.5,
+            )
+            for account in ACCOUNTS.values()
+        ]
+
+    def make_reader(self) -> None:
+        """Make the reader with the feeds that plugins give at the moment."""
+        assert self.store
+        source = HookSource(self.read)
+        feeds = [Feed("tests", source, self.shim, exchange) for exchange in (ONE, TWO)]
+        outlets = {"tests": [Outlet(feed, ACCOUNTS[feed.exchange.name]) for feed in feeds]}
+        if not self.is_plugged:
+            outlets = {}
+        self.store.parked.release(list(outlets))
+        self.reader = Reader(
+            self.store, outlets, random=lambda: 0.5, clock_ns=lambda: self.milliseconds() * 10**6
+        )
+
+    def shim(self, event: tuple[str, str, int]) -> Iterator[Told]:
+        """Make the message of an event."""
+        identity, key, index = event
+        yield Told(routing_key=key, event_id=f"{identity}/{index}", number=index)
+
+    def working(self, *work: Callable[[], object], moments: int | None = None) -> None:
+        """Do work; where the process ends after so many moments, start it again."""
+        self.fuse.left = moments
+        try:
+            for one in work:
+                one()
+        except Crash:
+            self.open()
+        self.fuse.left = None
+
+    @rule(invocations=st.lists(st.tuples(st.sampled_from(KEYS), st.integers(0, 4)), min_size=1, max_size=4))
+    def hooks_record(self, invocations: list[tuple[str, int]]) -> None:
+        """Record invocations, as hooks do whether a runtime is there or not."""
+        for key, number in invocations:
+            tick = next(self.ticks)
+            identity = record(  # type: ignore[no-untyped-call] # hooks carry a copy
+                os.fsencode(self.root / "spool"),
+                b"tests",
+                (key.encode(), b"%d" % number),
+                (),
+                b"",
+                b"/",
+                (START * 1000 + tick) * 10**6,
+                tick.to_bytes(16, "big"),
+            )
+            messages = [Told(routing_key=key, event_id=f"{identity}/{i}", number=i) for i in range(number)]
+            self.recorded[identity] = [message.message_id for message in messages]
+
+    @rule()
+    def something_foreign_is_dropped_into_the_spool(self) -> None:
+        """Drop a file that is no invocation."""
+        self.foreign += 1
+        (self.root / "spool" / "new" / f"foreign-{self.foreign}").write_text("hostile")
+
+    @rule(reading=st.booleans(), turns=st.integers(0, 8), moments=MOMENTS)
+    def the_runtime_works(self, *, reading: bool, turns: int, moments: int | None) -> None:
+        """Read what is in the spool, let each relay do a few turns; perhaps be killed meanwhile."""
+        if reading and (self.broken or not self.is_plugged):
+            self.ever_broken |= self.recorded.keys()
+        work = [self.reader.read_all] if reading else []
+        self.working(*work, *[relay.turn for relay in self.relays] * turns, moments=moments)
+
+    @rule(moments=MOMENTS)
+    def the_runtime_stops_and_starts(self, moments: int | None) -> None:
+        """Stop and start again, as on SIGTERM."""
+        self.working(*[relay.finish for relay in self.relays], moments=moments)
+        self.open()
+
+    @rule(position=st.integers(0, 6), times=st.integers(0, 3))
+    def a_message_is_not_taken(self, position: int, times: int) -> None:
+        """Nack one of those that wait a few times, or close the channel because of it each time."""
+        for message_id in self.waiting()[position : position + 1]:
+            if times:
+                self.broker.nack[message_id] = times
+                self.ever_nacked.add(message_id)
+            else:
+                self.broker.refuse.add(message_id)
+                self.ever_refused.add(message_id)
+
+    @rule(after=st.integers(0, 4), taken=st.booleans())
+    def the_connection_is_lost(self, after: int, *, taken: bool) -> None:
+        """Lose the connection after a few messages, which the broker had or had not."""
+        for relay in self.relays:
+            assert isinstance(relay._publisher, MemoryPublisher)
+            relay._publisher.lose_connection(after=after, taken=taken)
+
+    @rule(trouble=st.sampled_from(["denied", "unreachable", "blocked", ONE.name, TWO.name]))
+    def the_broker_is_in_trouble(self, trouble: str) -> None:
+        """Let nobody in, run short of memory, or have an exchange of another type."""
+        if trouble in ACCOUNTS:
+            self.broker.refuse_exchanges.add(trouble)
+            self.refused_exchanges.add(trouble)
+        elif trouble == "blocked":
+            self.broker.blocked = "low on memory"
+        else:
+            self.broker.fault = FAULTS[trouble]
+
+    @rule()
+    def the_broker_recovers(self) -> None:
+        """Take everything again."""
+        self.broker.fault = self.broker.blocked = None
+        self.broker.refuse.clear()
+        self.broker.refuse_exchanges.clear()
+        self.broker.nack.clear()
+
+    @rule(broken=st.booleans(), plugged=st.booleans(), moments=MOMENTS)
+    def the_plugin_changes(self, *, broken: bool, plugged: bool, moments: int | None) -> None:
+        """Break the plugin or take it out, mend it and put it in."""
+        self.broken, self.is_plugged = broken, plugged
+        self.working(self.make_reader, moments=moments)
+
+    @rule(position=st.integers(0, 3), moments=MOMENTS)
+    def a_person_retries(self, position: int, moments: int | None) -> None:
+        """Retry a parked item."""
+        for item in self.parked()[position : position + 1]:
+            self.working(partial(self.the_store.parked.retry, item), moments=moments)
+
+    @rule(position=st.integers(0, 3))
+    def a_person_discards(self, position: int) -> None:
+        """Discard a parked item: what came of it may be lost, and nothing else."""
+        for item in self.parked()[position : position + 1]:
+            self.the_store.parked.discard(item)
+            self.discarded.add(item.subject)
+
+    @rule(exchange=st.sampled_from([ONE.name, TWO.name]), moments=MOMENTS)
+    def a_person_replays(self, exchange: str, moments: int | None) -> None:
+        """Publish again what was confirmed."""
+        self.working(partial(self.the_store.outbox.replay, "exchange = ?", (exchange,)), moments=moments)
+
+    @property
+    def the_store(self) -> Store:
+        """Give the store of the process that runs now."""
+        assert self.store
+        return self.store
+
+    def parked(self) -> list[Parked]:
+        """Give what a person may retry or discard."""
+        return [item for item in self.the_store.parked.items() if item.kind != "file"]
+
+    def waiting(self) -> list[str]:
+        """Give the ids of the messages that await a confirm."""
+        rows = self.rows("SELECT message_id FROM pending JOIN envelopes USING (position) ORDER BY position")
+        return list(dict.fromkeys(message_id for (message_id,) in rows))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the store."""
+        return self.the_store.database.query(sql)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Each invocation is in the spool, parked or stored; what counts as done, the broker has."""
+        in_spool = {name.partition("-")[2] for name in os.listdir(self.root / "spool" / "new")}
+        parked = {subject for (subject,) in self.rows("SELECT subject FROM parked WHERE kind = 'invocation'")}
+        rows = self.rows(
+            "SELECT exchange, message_id, position IN (SELECT position FROM pending),"
+            " position IN (SELECT position FROM confirmed), position IN (SELECT position FROM parked)"
+            " FROM envelopes"
+        )
+        stored = {(exchange, message_id) for exchange, message_id, *_ in rows}
+        held = {(envelope.exchange, envelope.message_id) for envelope in self.broker.held}
+        for identity, message_ids in self.recorded.items():
+            if identity in in_spool | parked | self.discarded:
+                continue
+            missing = {(name, one) for name in ACCOUNTS for one in message_ids} - stored
+            assert {message_id for _, message_id in missing} <= self.discarded
+        for exchange, message_id, pending, confirmed, is_parked in rows:
+            assert pending or is_parked or (exchange, message_id) in held
+            assert not confirmed or (exchange, message_id) in held
+        assert not self.rows("SELECT 1 FROM pending WHERE position NOT IN (SELECT position FROM envelopes)")
+
+    @invariant()
+    def sequences_have_no_gaps(self) -> None:
+        """Each exchange and routing key counts from one, in the order of storing."""
+        numbers = defaultdict(list)
+        for exchange, key, sequence in self.rows(
+            "SELECT exchange, routing_key, sequence FROM envelopes ORDER BY position"
+        ):
+            numbers[exchange, key].append(sequence)
+        for found in numbers.values():
+            assert found == sorted(found)
+            assert self.discarded or found == list(range(1, len(found) + 1))
+
+    @invariant()
+    def every_copy_is_the_same(self) -> None:
+        """A message that came twice is the same to the last byte, its id included."""
+        first: dict[tuple[str, str], Envelope] = {}
+        for envelope in self.broker.held:
+            assert first.setdefault((envelope.exchange, envelope.message_id), envelope) == envelope
+            assert json.loads(envelope.body)["_meta"]["message_id"] == envelope.message_id
+
+    @invariant()
+    def the_order_holds(self) -> None:
+        """First copies come in order; only what was nacked or parked meanwhile comes late."""
+        last: Counter[tuple[str, str]] = Counter()
+        seen = set()
+        for envelope in self.broker.held:
+            copy, where = (envelope.exchange, envelope.message_id), (envelope.exchange, envelope.routing_key)
+            excused = envelope.message_id in self.ever_nacked | self.ever_refused
+            if copy in seen or excused or envelope.exchange in self.refused_exchanges:
+                continue
+            seen.add(copy)
+            assert envelope.sequence > last[where]
+            last[where] = envelope.sequence
+
+    @invariant()
+    def nothing_is_parked_without_a_reason(self) -> None:
+        """Parked is what was refused for good, what a plugin failed on, and what is no invocation."""
+        for kind, subject, exchange in self.rows(
+            "SELECT kind, subject, exchange FROM parked LEFT JOIN envelopes USING (position)"
+        ):
+            if kind == "envelope":
+                assert subject in self.ever_refused or exchange in self.refused_exchanges
+            elif kind == "invocation":
+                assert subject in self.ever_broken
+            else:
+                assert "foreign" in subject
+
+    def heal(self) -> None:
+        """Mend all that is broken, retry all that is parked, and work until nothing is left to do.
+
+        The process that saw the trouble goes on: it needs no new start.
+        """
+        self.the_broker_recovers()
+        self.broken, self.is_plugged = False, True
+        self.make_reader()
+        for item in self.parked():
+            self.the_store.parked.retry(item)
+        self.reader.read_all()
+        for _ in range(HEALED_WITHIN):
+            if not self.the_store.outbox.waiting():
+                break
+            for relay in self.relays:
+                relay.turn()
+
+    def everything_is_at_the_broker(self) -> None:
+        """Nothing is left to do, and the broker has every message that was not discarded."""
+        assert self.the_store.outbox.waiting() == {}
+        assert os.listdir(self.root / "spool" / "new") == []
+        assert self.parked() == []
+        assert len(os.listdir(self.root / "spool" / "aside")) == self.foreign
+        held = {(envelope.exchange, envelope.message_id) for envelope in self.broker.held}
+        kept = [ids for identity, ids in self.recorded.items() if identity not in self.discarded]
+        expected = {(name, one) for name in ACCOUNTS for ids in kept for one in ids}
+        assert {one for _, one in expected - held} <= self.discarded
+        reads = sum(number for (number,) in self.rows("SELECT count FROM counters"))
+        assert reads == len(self.recorded.keys() - self.discarded)
+        self.nothing_is_lost()
+        self.the_order_holds()
+        self.every_copy_is_the_same()
+
+
+TestOutboxMachine = OutboxMachine.TestCase
+TestOutboxMachine.settings = settings(
+    max_examples=80,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

@@ -1,0 +1,190 @@
+"""The scheduler: no poll is skipped, none runs twice at once, and cron expressions mean what cron means."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pulseshim import SettingsError
+from pulseshim.scheduler import Scheduler, _Due, trigger
+
+PATIENCE = 20.0
+HOUR = timedelta(hours=1)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, and fail when it does not come true."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    scheduler = Scheduler()
+    yield scheduler
+    scheduler.stop()
+
+
+class Poll:
+    """A poll that counts, and ends when it may."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+        self.may_end = threading.Event()
+
+    def __call__(self) -> None:
+        """Count, and wait until it may end."""
+        with self._lock:
+            self.begun += 1
+            self._now += 1
+            self.most = max(self.most, self._now)
+        assert self.may_end.wait(PATIENCE)
+        with self._lock:
+            self._now -= 1
+
+
+def test_the_first_poll_is_at_once(scheduler: Scheduler) -> None:
+    """A service that starts asks for what it missed, though the next poll is due in an hour."""
+    polled = threading.Event()
+    scheduler.add("tests", HOUR, polled.set)
+
+    scheduler.start()
+
+    assert polled.wait(PATIENCE)
+
+
+def test_a_poll_that_is_hours_late_runs_late_and_once(scheduler: Scheduler) -> None:
+    """After a suspended night it is neither skipped nor run for each hour of it."""
+    poll = Poll()
+    poll.may_end.set()
+    scheduler.add("tests", HOUR, poll)
+    scheduler._scheduler.modify_job("tests", next_run_time=datetime.now(UTC) - timedelta(hours=9, minutes=1))
+
+    scheduler.start()
+    wait_until(lambda: scheduler._scheduler.get_job("tests").next_run_time > datetime.now(UTC))
+    scheduler._scheduler.shutdown(wait=True)
+
+    assert poll.begun == 1
+
+
+def test_what_is_due_again_and_again_while_it_runs_runs_once_more() -> None:
+    """A slow poll is followed by one that sees what came meanwhile, not by one for each tick."""
+    poll = Poll()
+    due = _Due(poll)
+    worker = threading.Thread(target=due, daemon=True)
+    worker.start()
+    wait_until(lambda: poll.begun == 1)
+
+    for _ in range(5):
+        due()
+    while_running = poll.begun
+    poll.may_end.set()
+    worker.join(PATIENCE)
+
+    assert (while_running, poll.begun, poll.most) == (1, 2, 1)
+
+
+def test_a_slow_poll_of_the_scheduler_is_never_run_beside_itself(scheduler: Scheduler) -> None:
+    """However often it is due."""
+    poll, other = Poll(), threading.Event()
+    scheduler.add("slow", timedelta(milliseconds=5), poll)
+    scheduler.add("other", HOUR, other.set)
+    scheduler.start()
+    wait_until(lambda: poll.begun == 1)
+    assert other.wait(PATIENCE)
+
+    poll.may_end.set()
+    wait_until(lambda: poll.begun >= 3)
+
+    assert poll.most == 1
+
+
+def test_a_poll_that_raises_all_the_same_is_polled_again() -> None:
+    """It must not; but a feed that is never asked again, and says nothing, would be worse."""
+    begun: list[int] = []
+
+    def raises() -> None:
+        begun.append(1)
+        raise SystemExit
+
+    due = _Due(raises)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            due()
+
+    assert len(begun) == 2
+
+
+def test_a_stopped_scheduler_begins_nothing(scheduler: Scheduler) -> None:
+    """What is being polled may be abandoned; a second stop does no harm."""
+    poll = Poll()
+    scheduler.add("tests", timedelta(milliseconds=5), poll)
+    scheduler.start()
+    wait_until(lambda: poll.begun == 1)
+
+    scheduler.stop()
+    scheduler.stop()
+
+    assert not scheduler._scheduler.running
+    poll.may_end.set()
+
+
+def next_times(cron: str, number: int) -> list[str]:
+    """Give the next times of a cron expression after Wednesday, 25 November 2026, noon."""
+    at, times = datetime(2026, 11, 25, 12, 0, tzinfo=UTC), []
+    due = trigger("tests", cron, 0.0)
+    for _ in range(number):
+        at = due.get_next_fire_time(None, at + timedelta(seconds=1))
+        times.append(f"{at:%a %d %H:%M}")
+    return times
+
+
+@pytest.mark.parametrize(
+    ("cron", "times"),
+    [
+        ("*/5 * * * *", ["Wed 25 12:05", "Wed 25 12:10"]),
+        ("30 4 * * *", ["Thu 26 04:30", "Fri 27 04:30"]),
+        ("0 0 1 * *", ["Tue 01 00:00", "Fri 01 00:00"]),
+        ("0 4 * * 0", ["Sun 29 04:00", "Sun 06 04:00"]),
+        ("0 4 * * 7", ["Sun 29 04:00", "Sun 06 04:00"]),
+        ("0 4 * * 1-5", ["Thu 26 04:00", "Fri 27 04:00", "Mon 30 04:00"]),
+        ("0 4 * * 5-7", ["Fri 27 04:00", "Sat 28 04:00", "Sun 29 04:00", "Fri 04 04:00"]),
+        ("0 4 * * 0-1", ["Sun 29 04:00", "Mon 30 04:00", "Sun 06 04:00"]),
+        ("0 4 * * 1,3", ["Mon 30 04:00", "Wed 02 04:00"]),
+        ("0 4 * * */3", ["Sat 28 04:00", "Sun 29 04:00", "Wed 02 04:00"]),
+        ("0 4 * * 1/3", ["Thu 26 04:00", "Mon 30 04:00", "Thu 03 04:00"]),
+        ("0 4 * * mon-fri", ["Thu 26 04:00", "Fri 27 04:00", "Mon 30 04:00"]),
+    ],
+)
+def test_a_cron_expression_means_what_cron_means(cron: str, times: list[str]) -> None:
+    """Sunday is 0 and 7; times are UTC."""
+    assert next_times(cron, len(times)) == times
+
+
+@pytest.mark.parametrize(
+    "cron", ["", "often", "* * * *", "* * * * * *", "61 * * * *", "* * * * 8", "* * * * 5-1", "* * * * noday"]
+)
+def test_what_is_no_cron_expression_is_named_with_its_feed(scheduler: Scheduler, cron: str) -> None:
+    """The remedy shows one, and the other way to say it."""
+    with pytest.raises(
+        SettingsError, match=r"the schedule of bugzilla\.main is no cron expression \(.*every ="
+    ):
+        scheduler.add("bugzilla.main", cron, lambda: None)
+
+
+def test_jitter_moves_a_poll_by_so_many_seconds_at_most() -> None:
+    """Many services that were started together do not ask one server at the same moment."""
+    at = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+    due = trigger("tests", "0 * * * *", 30.0)
+
+    times = {due.get_next_fire_time(None, at + timedelta(minutes=30)) for _ in range(50)}
+
+    assert len(times) > 1
+    assert all(abs(time - (at + HOUR)) <= timedelta(seconds=30) for time in times)

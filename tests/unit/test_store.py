@@ -1,0 +1,194 @@
+"""The store: one directory, and one runtime at a time that works on it."""
+
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pulseshim.errors import StoreCorrupt, StoreHeld, StoreUnavailable
+from pulseshim.settings import Settings, StoreSettings
+from pulseshim.store import held_store, holder, next_in_line, open_store
+
+HOLDING = """
+import sys
+from pulseshim.settings import Settings, StoreSettings
+from pulseshim.store import held_store
+with held_store(Settings(store=StoreSettings(directory=sys.argv[1])), "run"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(store=StoreSettings(directory=str(tmp_path / "var" / "store")))
+
+
+def holding(settings: Settings) -> subprocess.Popen[str]:
+    """Start another process that holds the store until its standard input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, settings.directory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_store_is_made_where_there_is_none(settings: Settings) -> None:
+    """Spool and outbox, the outbox for the owner alone: what waits may tell of private things."""
+    store = open_store(settings)
+
+    store.close()
+
+    assert sorted(os.listdir(settings.directory)) == ["outbox.sqlite3", "spool"]
+    assert sorted(os.listdir(store.spool.directory)) == ["aside", "new", "tmp"]
+    assert stat.S_IMODE((settings.directory / "outbox.sqlite3").stat().st_mode) == 0o600
+    assert stat.S_IMODE((store.spool.directory / "aside").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("recorders", "mode"), [("owner", 0o700), ("group", 0o3730), ("everyone", 0o1733)])
+def test_the_spool_is_open_to_those_whom_the_settings_name(tmp_path: Path, recorders: str, mode: int) -> None:
+    """Opening the store again sets right what was changed."""
+    for before in ("everyone", recorders):
+        store = open_store(
+            Settings(store=StoreSettings(directory=str(tmp_path), recorders=before))  # type: ignore[arg-type] # one of three
+        )
+        store.close()
+
+    assert stat.S_IMODE((tmp_path / "spool" / "new").stat().st_mode) == mode
+
+
+def test_who_only_reads_makes_nothing(settings: Settings) -> None:
+    """A store that is not there is named, with how it comes to be."""
+    with pytest.raises(
+        StoreUnavailable, match=r"there is no store in .*: name it in store.directory, or start"
+    ):
+        open_store(settings, readonly=True)
+
+    assert not settings.directory.exists()
+
+
+def test_a_store_without_an_outbox_reads_as_an_empty_one(settings: Settings) -> None:
+    """Hooks may record before the service has ever run."""
+    open_store(settings).close()
+    (settings.directory / "outbox.sqlite3").unlink()
+
+    store = open_store(settings, readonly=True)
+
+    assert store.parked.items() == []
+    assert store.spool.names() == []
+    store.close()
+    assert os.listdir(settings.directory) == ["spool"]
+
+
+def test_a_store_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file stands where its directory should be."""
+    (tmp_path / "file").touch()
+    settings = Settings(store=StoreSettings(directory=str(tmp_path / "file" / "store")))
+
+    with pytest.raises(
+        StoreUnavailable, match=r"file/store cannot be made \(Not a directory\): make it, owned"
+    ):
+        open_store(settings)
+    with (
+        pytest.raises(StoreUnavailable, match="file/store cannot be made"),
+        held_store(settings, "run"),
+    ):
+        pytest.fail("it was held")
+
+
+def test_a_store_that_may_not_be_written_is_named(unprivileged: Path) -> None:
+    """It belongs to another account."""
+    settings = Settings(store=StoreSettings(directory=str(unprivileged / "store")))
+    (unprivileged / "store").mkdir(mode=0o500)
+
+    with pytest.raises(StoreUnavailable, match=r"store/spool cannot be used \(Permission denied\)"):
+        open_store(settings)
+    with (
+        pytest.raises(StoreUnavailable, match=r"store/lock cannot be opened \(Permission denied\)"),
+        held_store(settings, "run"),
+    ):
+        pytest.fail("it was held")
+
+
+def test_a_second_runtime_is_told_who_holds_the_store(settings: Settings) -> None:
+    """By verb and process; when that one has ended, the store is free again."""
+    process = holding(settings)
+    named = holder(settings.directory)
+    with pytest.raises(StoreHeld) as caught, held_store(settings, "drain"):
+        pytest.fail("it was held twice")
+
+    process.communicate("", timeout=20)
+    with held_store(settings, "drain"):
+        mine = holder(settings.directory)
+
+    assert named == f"pulseshim run (process {process.pid})"
+    assert str(caught.value).startswith(f"{named} works on the store {settings.directory}: stop it first")
+    assert caught.value.exit_code == 2
+    assert mine == f"pulseshim drain (process {os.getpid()})"
+    assert holder(settings.directory) == ""
+
+
+def test_a_runtime_that_was_killed_holds_nothing(settings: Settings) -> None:
+    """What it wrote into the lock's file is no sign of life."""
+    process = holding(settings)
+
+    process.kill()
+    process.communicate(timeout=20)
+
+    assert holder(settings.directory) == ""
+    with held_store(settings, "run") as store:
+        assert store.outbox.waiting() == {}
+
+
+def test_a_store_is_free_again_after_an_error(settings: Settings) -> None:
+    """Whether the work failed or the outbox could not be opened."""
+    with pytest.raises(ZeroDivisionError), held_store(settings, "run"):
+        raise ZeroDivisionError
+    (settings.directory / "outbox.sqlite3").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreCorrupt), held_store(settings, "run"):
+        pytest.fail("it was opened")
+
+    assert holder(settings.directory) == ""
+
+
+def test_a_look_at_who_holds_the_store_keeps_nobody_out(settings: Settings) -> None:
+    """`status` may run at the very moment the service starts: the service does not give up."""
+    open_store(settings).close()
+    with (settings.directory / "lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        look_ends = threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN))
+        look_ends.start()
+
+        with held_store(settings, "run"):
+            named = holder(settings.directory)
+        look_ends.join()
+
+    assert named.startswith("pulseshim run")
+
+
+def test_a_store_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
+    """Nor is one in which nothing has ever run."""
+    assert holder(tmp_path / "missing") == ""
+    assert holder(tmp_path) == ""
+
+
+def test_one_at_most_waits_for_the_store(settings: Settings) -> None:
+    """Many pushes at once are one drain: whoever waits will see all that was recorded before."""
+    with (
+        next_in_line(settings.directory) as first,
+        next_in_line(settings.directory) as second,
+        held_store(settings, "run"),
+    ):
+        assert (first, second) == (True, False)
+
+    with next_in_line(settings.directory) as later:
+        assert later
