@@ -42,6 +42,8 @@ class _Closed(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Push(_Closed):
+    """An entry of the push log, as all of them read it."""
+
     pushid: int
     time: int
     user: Email
@@ -50,20 +52,28 @@ class Push(_Closed):
 
 
 class Version1(_Closed):
+    """A push, as it is read on v1."""
+
     repo_url: Url
     heads: Annotated[list[Node], msgspec.Meta(min_length=1)]
     pushlog_pushes: list[Push]
 
 
 class Changegroup(Version1):
+    """A push, as it is read on v2."""
+
     source: str
 
 
 class NewRepository(_Closed):
+    """A new repository."""
+
     repo_url: Url
 
 
 class Marked(_Closed):
+    """A changeset that a marker names."""
+
     node: Node
     known: bool
     visible: bool | None
@@ -72,6 +82,8 @@ class Marked(_Closed):
 
 
 class Marker(_Closed):
+    """A marker."""
+
     precursor: Marked
     successors: list[Marked]
     user: str | None
@@ -79,22 +91,30 @@ class Marker(_Closed):
 
 
 class Obsolete(_Closed):
+    """Markers that came."""
+
     repo_url: Url
     markers: Annotated[list[Marker], msgspec.Meta(min_length=1)]
 
 
 class Move(_Closed):
+    """A move of a bookmark."""
+
     bookmark: str
     old: Node | None
     new: Node | None
 
 
 class Bookmarks(_Closed):
+    """Moves of bookmarks."""
+
     repo_url: Url
     moves: Annotated[list[Move], msgspec.Meta(min_length=1)]
 
 
 class Typed(_Closed):
+    """What all of v2 has."""
+
     type: str
     data: dict[str, Any]
 

@@ -200,7 +200,7 @@ def test_a_divergent_bookmark_is_one_of_its_own(server: "HgServer") -> None:
 
 
 def test_bytes_that_are_not_utf8_are_told(server: "HgServer") -> None:
-    """A path shows its bytes and has them beside it; text and user that were written as Latin-1 are read so."""
+    """A path shows its bytes and has them beside it; text and user come from whatever encoding."""
     clone = server.clone(server.init())
     (clone.path / "a").write_text("text")
     clone("add", "-q", str(clone.path / "a"))

@@ -40,7 +40,9 @@ def take_a_step(clone: "Client", choose: random.Random) -> None:
         change_files(clone, choose)
         clone("commit", "-q", "-m", text, *(["--secret"] if choose.random() < 0.1 else []), status=1)
     elif deed == "merge":
-        heads = clone("log", "-r", "head() and not .:: and not ::. and not obsolete()", "-T", "{node} ").split()
+        heads = clone(
+            "log", "-r", "head() and not .:: and not ::. and not obsolete()", "-T", "{node} "
+        ).split()
         if heads:
             clone("merge", "-q", "-r", heads[0], "--tool", ":local", status=1)
             clone("resolve", "-q", "-a", "-m", status=1)

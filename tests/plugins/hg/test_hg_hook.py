@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOOK = Path(__file__).parents[3] / "contrib" / "hooks" / "hg" / "pulseshim_hg.py"
 
 
-def pulseshim(server: "HgServer", *arguments: str, config: Path | None = None) -> str:
+def pulseshim(server: "HgServer", *arguments: str) -> str:
     """Run a verb with the store of a server and give what it says; it must succeed."""
     environ = {**server.environ, "PULSESHIM_STORE__DIRECTORY": str(server.spool.parent)}
     command = [sys.executable, "-m", "pulseshim", *arguments]
@@ -133,7 +133,7 @@ def test_no_repository_is_no_place_for_a_hook(server: "HgServer") -> None:
         ("ada", "hg", True, ["*"], ""),
     ],
 )
-def test_mercurial_trusts_files_of_who_runs_it(  # noqa: PLR0913 - each is a fact
+def test_mercurial_trusts_files_of_who_runs_it(
     owner: str, of_store: str, expected: str, trusted: list[str], *, shared: bool
 ) -> None:
     """And those of whom the system's configuration names: nobody else's lines count."""

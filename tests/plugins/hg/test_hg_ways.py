@@ -1,4 +1,4 @@
-"""The ways into a repository: pull, unbundle, import, commit, clone; who it was; local, ssh, chg, older servers."""
+"""The ways into a repository: pull, unbundle, import, commit, clone, ssh, chg, older servers; and who it was."""
 
 import os
 import stat
