@@ -73,8 +73,8 @@ class HookSource(Generic[E]):
 class PollSource(Generic[E]):
     """A source that is asked: `poll` gives what is new since the state it keeps.
 
-    `every` is a time between polls, or a cron expression of five fields (in UTC); `jitter` is in seconds. `read` is
-    for a source that hooks may tell of, too: like that of `HookSource`, with the same state.
+    `every` is a time between polls, or a cron expression of five fields (in UTC); `jitter` is in seconds.
+    `read` is for a source that hooks may tell of, too: like that of `HookSource`, with the same state.
     """
 
     poll: Callable[[State], Iterable[E | Checkpoint]]
