@@ -26,6 +26,7 @@ from pulseshim.errors import PulseshimError
 from pulseshim.message import payload_schema
 from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.git_options import GitOptions
+from pulseshim_plugins.hg_options import HgExchanges, HgOptions
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -33,6 +34,8 @@ PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {
     "plugins.bugzilla": BugzillaOptions,
     "plugins.bugzilla.servers.NAME": BugzillaServer,
     "plugins.git": GitOptions,
+    "plugins.hg": HgOptions,
+    "plugins.hg.exchanges": HgExchanges,
 }
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -122,6 +125,8 @@ def type_name(kind: Any) -> str:
         return _limited(*arguments)
     if origin is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+    if origin is tuple:
+        return f"list of {type_name(arguments[0])}"
     if origin in (dict, list):
         return f"{'table' if origin is dict else 'list'} of {type_name(arguments[-1])}"
     if arguments:
