@@ -1,5 +1,5 @@
-# What one does with a checkout. Everything is installed into .venv and nowhere else, but for rabbitmq-server,
-# which the tests and the benchmarks need and which comes from the system's packages.
+# What one does with a checkout. Everything is installed into .venv and nowhere else, but for rabbitmq-server
+# and the system's mercurial, which the tests and the benchmarks need and which come from its packages.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq clean
+.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq mercurial clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## real pushes through the git hook to a consumer: what puls
 	@$(BIN)/pulseshim demo
 
 # Each check is made though one before it failed, so that one run shows all there is to correct.
-test: $(VENV)/.test rabbitmq ## everything that CI runs: ruff, mypy, import rules, pytest
+test: $(VENV)/.test rabbitmq mercurial ## everything that CI runs: ruff, mypy, import rules, pytest
 	@failed=; for check in ruff mypy imports pytest; do \
 		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
 	done; if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
@@ -48,6 +48,9 @@ format: $(VENV)/.test ## correct the style where that can be done by a program
 
 rabbitmq:
 	@contrib/dev/rabbitmq
+
+mercurial:
+	@contrib/dev/mercurial
 
 clean: ## remove the environment and all that was cached
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

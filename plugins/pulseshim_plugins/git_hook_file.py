@@ -29,9 +29,9 @@ class HookFile:
     previous: bytes = b""
 
 
-def shipped() -> bytes:
-    """Give the hook file as it is shipped: from the checkout this runs in, or beside the package."""
-    beside = Path(__file__).parents[2] / "contrib" / _SHIPPED
+def shipped(name: str = _SHIPPED) -> bytes:
+    """Give a hook file as it is shipped: from the checkout this runs in, or beside the package."""
+    beside = Path(__file__).parents[2] / "contrib" / name
     if beside.is_file():
         return beside.read_bytes()
     try:
@@ -39,7 +39,7 @@ def shipped() -> bytes:
     except PackageNotFoundError:
         files = []
     for file in files:
-        if file.as_posix().endswith(f"share/pulseshim/{_SHIPPED}"):
+        if file.as_posix().endswith(f"share/pulseshim/{name}"):
             return Path(str(file.locate())).read_bytes()
     raise CommandFailed("the hook file that pulseshim ships is not there", "install pulseshim again")
 

@@ -1,4 +1,4 @@
-"""The public URL of a repository: its own, or what the path of its git directory is mapped to."""
+"""The public URL of a repository: its own, or what the path of its directory is mapped to."""
 
 import os
 from collections.abc import Mapping
@@ -7,11 +7,13 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 _PATH_CHARACTERS = "/!$&'()*+,;=:@"
 
 
-def public_url(path: str, own: str | None, repositories: Mapping[str, str]) -> str:
-    """Give the public URL of the repository at a git directory, "" where it is private.
+def public_url(
+    path: str, own: str | None, repositories: Mapping[str, str], endings: tuple[str, ...] = ("/.git", ".git")
+) -> str:
+    """Give the public URL of the repository at a directory, "" where it is private.
 
     Its own `pulseshim.url` wins, and an empty one makes it private; else the longest prefix. The path below
-    the prefix loses a last `.git`, and what a URL cannot hold is percent-encoded in it.
+    the prefix loses each of the endings, and what a URL cannot hold is percent-encoded in it.
 
     Raises `ValueError` where that has no host or no path.
     """
@@ -23,8 +25,9 @@ def public_url(path: str, own: str | None, repositories: Mapping[str, str]) -> s
             root = place.rstrip("/")
             if path == place or path.startswith(root + "/"):
                 below = path[len(root) :]
-                below = below.removesuffix("/.git").removesuffix(".git").rstrip("/")
-                encoded = quote(os.fsencode(below), safe=_PATH_CHARACTERS)
+                for ending in endings:
+                    below = below.removesuffix(ending)
+                encoded = quote(os.fsencode(below.rstrip("/")), safe=_PATH_CHARACTERS)
                 return _checked(repositories[prefix].rstrip("/") + encoded)
     return ""
 

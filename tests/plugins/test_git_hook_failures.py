@@ -5,7 +5,9 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ Until = Callable[[Callable[[], bool]], None]
 SHIPPED = Path(__file__).parents[2] / "contrib" / "hooks" / "git" / "post-receive"
 LINE = b"0" * 40 + b" " + b"1" * 40 + b" refs/heads/main\n"
 OTHER_USER = 65534
+TEMPORARY = Path(tempfile.gettempdir())
 
 
 def run(server: "GitServer", stdin: bytes = LINE, **options: Any) -> subprocess.CompletedProcess[bytes]:
@@ -129,7 +132,7 @@ def test_another_user_records_where_the_spool_is_open_to_all(server: "GitServer"
     """A spool for everyone takes any user's push, and the file is that user's; one for its owner does not."""
     recorder.prepare(os.fsencode(server.spool), recorders)
     is_root = os.geteuid() == 0
-    for place in (server.spool.parent, *server.spool.parent.parents[:3]):
+    for place in takewhile(lambda place: place != TEMPORARY, server.spool.parents):
         place.chmod(0o755)
     user = OTHER_USER if is_root else os.geteuid()
 

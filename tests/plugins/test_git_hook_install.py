@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import tempfile
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tests.plugins.conftest import GitServer
 
 OTHER_USER = 65534
+TEMPORARY = Path(tempfile.gettempdir())
 
 
 @pytest.fixture
@@ -241,7 +244,7 @@ def test_a_spool_that_the_owner_may_not_write_is_a_problem(server: "GitServer", 
     is_root = os.geteuid() == 0
     if is_root:
         os.chown(repository, OTHER_USER, OTHER_USER)
-    for place in (server.spool.parent, *server.spool.parent.parents[:3]):
+    for place in takewhile(lambda place: place != TEMPORARY, server.spool.parents):
         place.chmod(0o755)
     closed = server.spool / "tmp"
     before = problems(repository, server.spool)

@@ -1,0 +1,170 @@
+"""From real pushes, over `hg serve` and over a local path, to a consumer on RabbitMQ."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import RabbitMQ, VirtualHost
+    from tests.plugins.hg.conftest import Client, HgServer
+
+    Check = Callable[[str, dict[str, Any]], None]
+
+pytestmark = pytest.mark.broker
+
+EXCHANGES = {"v1": "exchange/hgpushes/v1", "v2": "exchange/hgpushes/v2", "code": "exchange/code/"}
+SECONDS = 60
+HG = str(Path(sys.executable).with_name("hg"))
+# What each kind of push is announced as: the messages on v1, on v2 and, of pushes and changesets, on code.
+EXPECTED_V2 = [
+    "newrepo.1",
+    "changegroup.1",
+    "bookmark.1",
+    "phase.1",
+    "changegroup.1",
+    "changegroup.1",
+    "obsolete.1",
+    "bookmark.1",
+    "obsolete.1",
+    "changegroup.1",
+]
+EXPECTED_CODE = {"hg.push": 4, "hg.commit": 6}
+
+
+def pulseshim(server: "HgServer", url: str, verb: str) -> "subprocess.Popen[bytes]":
+    """Start a verb with the settings of a server."""
+    config = server.root.parent / "pulseshim.toml"
+    config.write_text(
+        f'[store]\ndirectory = "{server.spool.parent}"\n[broker]\nurl = "{url}"\n'
+        f'[plugins.hg]\nrepositories = {{"{server.root}" = "https://hg.example.org"}}\n'
+    )
+    with (server.root.parent / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pulseshim", verb, "--config", str(config)], env=server.environ, stderr=log
+        )
+
+
+@contextmanager
+def web(server: "HgServer", repository: Path) -> Iterator[str]:
+    """Give the URL of a repository that `hg serve` serves, to whoever pushes."""
+    settings = ("web.push_ssl=no", "web.allow-push=*", "extensions.strip=")
+    options = [word for setting in settings for word in ("--config", setting)]
+    process = subprocess.Popen(
+        [HG, "serve", "-R", str(repository), "-a", "127.0.0.1", "-p", "0", "--print-url", *options],
+        env=server.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def push_each_kind(clone: "Client", url: str) -> None:
+    """Push changesets, a bookmark, a phase, more of a branch, an amended one, a prune; nothing; two heads."""
+
+    def push(*options: str) -> None:
+        clone("push", "-q", *options, url, status=1)
+
+    first = clone.commit("a", file="a")
+    second = clone.commit("b", file="b")
+    push()
+    clone("bookmark", "-q", "feature")
+    push("-B", "feature", "-r", second)
+    clone("bookmark", "-q", "--inactive", "feature")
+    clone("phase", "-p", first)
+    push("-r", second)
+    lost = clone.commit("draft", file="c")
+    push("-r", lost)
+    clone("bookmark", "-q", "feature")
+    (clone.path / "file").write_text("d")
+    clone("commit", "-q", "--amend", "-m", "better")
+    clone("bookmark", "-q", "-f", "-r", ".", "feature")
+    amended = clone.node(".")
+    push("-f", "-B", "feature")
+    clone("debugobsolete", "--record-parents", amended)
+    clone("update", "-q", second)
+    push("-r", second)
+    push("-r", second)
+    clone.commit("left", left="left")
+    clone("update", "-q", second)
+    clone.commit("right", right="right")
+    push("-f")
+
+
+def check(vhost: "VirtualHost", queues: dict[str, str], accepted: "Check") -> None:
+    """Assert that the consumers hold exactly one event for each kind of push, and can read it."""
+    taken = {name: vhost.take(queue) for name, queue in queues.items()}
+    bodies = {name: [json.loads(message.body) for message in messages] for name, messages in taken.items()}
+    for name in ("v1", "v2"):
+        for body in bodies[name]:
+            assert set(body) == {"payload", "_meta"}
+            assert body["_meta"]["routing_key"] == "project"
+            accepted(name, body["payload"])
+    assert [body["payload"]["type"] for body in bodies["v2"]] == EXPECTED_V2
+    assert len(bodies["v1"]) == EXPECTED_V2.count("changegroup.1")
+    assert Counter(body["_meta"]["type"] for body in bodies["code"]) == EXPECTED_CODE
+    assert {body["_meta"]["routing_key"] for body in bodies["code"]} == {
+        "hg.push.project",
+        "hg.commit.project",
+    }
+    ids = [message.properties["message_id"] for messages in taken.values() for message in messages]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("over", ["path", "http"])
+def test_each_kind_of_push_reaches_the_consumers_once(
+    server: "HgServer", vhost: "VirtualHost", accepted: "Check", over: str
+) -> None:
+    """Whatever the way into the repository is."""
+    queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
+    repository = server.init()
+    clone = server.clone(repository)
+    with ExitStack() as stack:
+        push_each_kind(
+            clone, stack.enter_context(web(server, repository)) if over == "http" else str(repository)
+        )
+
+    drain = pulseshim(server, vhost.url, "drain")
+
+    assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
+    check(vhost, queues, accepted)
+
+
+def test_a_broker_that_was_down_all_the_time_gets_everything(
+    server: "HgServer", own_rabbitmq: "RabbitMQ", accepted: "Check"
+) -> None:
+    """Each push is recorded and read without it; started at last, it holds each event once."""
+    vhost = own_rabbitmq.add_vhost()
+    queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
+    own_rabbitmq.stop()
+    service = pulseshim(server, vhost.url, "run")
+    try:
+        repository = server.init()
+        push_each_kind(server.clone(repository), str(repository))
+        deadline = time.monotonic() + SECONDS
+        while os.listdir(server.spool / "new"):
+            assert time.monotonic() < deadline, (server.root.parent / "log").read_text()
+            time.sleep(0.05)
+
+        own_rabbitmq.start()
+        drain = pulseshim(server, vhost.url, "drain")
+
+        assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
+    finally:
+        service.terminate()
+        service.wait(SECONDS)
+    check(vhost, queues, accepted)

@@ -1,0 +1,199 @@
+"""The ways into a repository: pull, unbundle, import, commit, clone, ssh, chg, old servers; and by whom."""
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugins.hg.conftest import HgServer
+
+SYSTEM_HG = os.environ.get("PULSESHIM_TEST_SYSTEM_HG", "/usr/bin/hg")
+
+
+@pytest.fixture
+def system_hg() -> str:
+    """Give the system's hg, which the tests need: contrib/dev/mercurial installs it."""
+    if not os.access(SYSTEM_HG, os.X_OK):
+        pytest.fail(f"there is no {SYSTEM_HG}: run contrib/dev/mercurial")
+    return SYSTEM_HG
+
+
+def write_program(path: Path, text: str) -> Path:
+    """Write an executable file."""
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def test_commits_on_the_server_are_announced(server: "HgServer") -> None:
+    """A commit, an import and a graft are transactions like pushes; the source is what Mercurial calls it."""
+    repository = server.init()
+    here = server.client(repository)
+    first = here.commit("a", file="a")
+    patch = repository.parent / "patch"
+    patch.write_text(here("export", "-r", first).replace("+a", "+b").replace("# Node ID", "# X"))
+    here("update", "-q", "null")
+
+    here("import", "-q", str(patch))
+
+    committed, imported = (event for event in server.announced() if event.v1)
+    assert committed.data("changegroup.1")["source"] == "commit"
+    assert imported.data("changegroup.1")["source"] == "import"
+    assert imported.v1[0]["heads"] == [here.node("tip")]
+
+
+def test_pull_and_unbundle_are_announced(server: "HgServer") -> None:
+    """What the server fetches, and what is brought in a file."""
+    repository = server.init()
+    clone = server.clone(repository)
+    first = clone.commit("a", file="a")
+    here = server.client(repository)
+
+    here("pull", "-q", str(clone.path))
+    second = clone.commit("b", file="b")
+    clone("bundle", "-q", str(clone.path.parent / "bundle"))
+    here("unbundle", "-q", str(clone.path.parent / "bundle"))
+
+    pulled, unbundled = server.announced()
+    assert (pulled.v1[0]["heads"], unbundled.v1[0]["heads"]) == ([first], [second])
+    assert [event.data("changegroup.1")["source"] for event in (pulled, unbundled)] == ["pull", "unbundle"]
+
+
+def test_a_clone_by_stream_is_a_new_repository(server: "HgServer") -> None:
+    """Under a hook in the server's own hgrc: no changegroup comes, and what is pushed later does."""
+    origin = server.init("origin", hook=False)
+    clone = server.clone(origin)
+    clone.commit("a", file="a")
+    clone("push", "-q")
+    lines = (server.init("other") / ".hg" / "hgrc").read_text()
+    rc = server.root.parent / "hgrc"
+    rc.write_text(lines)
+    server.environ["HGRCPATH"] = str(rc)
+
+    server.hg("clone", "-q", "--stream", "-U", f"file://{origin}", server.root / "streamed")
+    cloned = server.announced()
+    node = clone.commit("b", file="b")
+    server.hg("push", "-q", "-R", clone.path, server.root / "streamed")
+
+    pushed = server.the_one()
+    assert not any(event.v1 for event in cloned)
+    assert pushed.v1[0]["heads"] == [node]
+
+
+def test_a_share_is_announced_as_the_repository_that_it_shares(server: "HgServer") -> None:
+    """The store is one, and so are path and URL; bookmarks that are the share's own are not told."""
+    repository = server.init()
+    here = server.client(repository)
+    here.commit("a", file="a")
+    server.forget()
+    share = server.root.parent / "share"
+    server.hg("share", "-q", "--config", "extensions.share=", repository, share)
+    (share / ".hg" / "hgrc").write_text((repository / ".hg" / "hgrc").read_text())
+    there = server.client(share)
+    there("bookmark", "-q", "own")
+
+    node = there.commit("b", file="b")
+
+    (event,) = [event for event in server.announced() if event.events]
+    assert event.transaction.url == "https://hg.example.org/project"
+    assert event.types == ["changegroup.1"]
+    assert event.v1[0]["heads"] == [node]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"REMOTE_USER": "grace", "USER": "hg"}, "grace@noreply.invalid"),
+        ({"REMOTE_USER": "Grace Hopper <grace@navy.example>"}, "grace@navy.example"),
+        ({"REMOTE_USER": "Grace Höpper"}, "Grace.H.pper@noreply.invalid"),
+        ({"LOGNAME": "login", "USER": "hg"}, "login@noreply.invalid"),
+        ({"USER": "hg"}, "hg@noreply.invalid"),
+        ({"USER": ""}, "unknown@noreply.invalid"),
+    ],
+)
+def test_the_pusher_is_an_e_mail_address(server: "HgServer", environ: dict[str, str], expected: str) -> None:
+    """REMOTE_USER, the user of ssh, USER, in that order; a name that is no address is made one."""
+    server.environ |= environ
+    clone = server.clone(server.init())
+    clone.commit("a", file="a")
+
+    clone("push", "-q")
+
+    push = server.the_one()
+    assert push.v1[0]["pushlog_pushes"][0]["user"] == push.code[0]["who"] == expected
+
+
+def test_a_push_by_ssh_is_recorded_by_the_system_s_mercurial(server: "HgServer", system_hg: str) -> None:
+    """The server speaks `hg serve --stdio` on another Mercurial and another Python than pulseshim's."""
+    repository = server.init()
+    words = '"$@"'
+    ssh = write_program(
+        server.root.parent / "ssh",
+        f'#!/bin/sh\nshift\nexec env REMOTE_USER=grace sh -c "$*"\n# {words}\n',
+    )
+    clone = server.clone(repository)
+    node = clone.commit("a", file="a")
+
+    server.hg(
+        "push", "-q", "--ssh", str(ssh), "--remotecmd", system_hg, f"ssh://host/{repository}", cwd=clone.path
+    )
+
+    push = server.the_one()
+    assert push.v1[0]["heads"] == [node]
+    assert push.v1[0]["pushlog_pushes"][0]["user"] == "grace@noreply.invalid"
+    assert push.data("changegroup.1")["source"] == "serve"
+
+
+def test_the_system_s_mercurial_takes_each_kind_of_push(server: "HgServer", system_hg: str) -> None:
+    """Changesets, bookmark, phase, amend: what the newer one reads is what the older one recorded."""
+    repository = server.init()
+    clone = server.clone(repository)
+    first = clone.commit("a", file="a")
+
+    def pull(*options: str) -> None:
+        server.hg("pull", "-q", *options, str(clone.path), cwd=repository, program=system_hg)
+
+    pull()
+    clone("bookmark", "-q", "feature")
+    pull("-B", "feature")
+    clone("phase", "-p", first)
+    pull()
+    old = clone.commit("b", file="b")
+    pull()
+    clone("commit", "-q", "--amend", "-m", "better")
+    new = clone.node(".")
+    pull()
+
+    events = [event for event in server.announced() if event.events]
+    assert [event.types for event in events] == [
+        ["newrepo.1", "changegroup.1"],
+        ["bookmark.1"],
+        ["phase.1"],
+        ["changegroup.1", "bookmark.1"],
+        ["changegroup.1", "obsolete.1", "bookmark.1"],
+    ]
+    (marker,) = events[-1].data("obsolete.1")["markers"]
+    assert (marker["precursor"]["node"], marker["successors"][0]["node"]) == (old, new)
+
+
+def test_chg_records_as_hg_does(server: "HgServer", system_hg: str) -> None:
+    """A server that lives on from one command to the next records each, with its own environment."""
+    chg = Path(system_hg).with_name("chg")
+    repository = server.init()
+    clone = server.clone(repository)
+    sockets = server.root.parent / "sockets"
+    sockets.mkdir(mode=0o700)
+    server.environ |= {"CHGHG": system_hg, "CHGSOCKNAME": str(sockets / "s")}
+    pushes = []
+    for user in ("ada", "grace"):
+        clone.commit(user, file=user)
+        server.environ["REMOTE_USER"] = user
+        server.hg("pull", "-q", str(clone.path), cwd=repository, program=str(chg))
+        pushes.append(server.the_one())
+    server.hg("--kill-chg-daemon", program=str(chg))
+
+    users = [push.v1[0]["pushlog_pushes"][0]["user"] for push in pushes]
+    assert users == ["ada@noreply.invalid", "grace@noreply.invalid"]
