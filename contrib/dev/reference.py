@@ -111,11 +111,7 @@ def comments(kind: type) -> dict[str, str]:
     """Give what the comments `#:` above the fields of a type say, by field."""
     found: dict[str, str] = {}
     said: list[str] = []
-    parts = [
-        part
-        for part in reversed(kind.__mro__)
-        if part not in (object, msgspec.Struct, msgspec.Struct.__base__)
-    ]
+    parts = [part for part in reversed(kind.__mro__) if part.__module__.startswith("pulseshim")]
     for line in (line for part in parts for line in inspect.getsource(part).splitlines()):
         if line.startswith("    #: "):
             said.append(line.removeprefix("    #: "))
@@ -256,7 +252,7 @@ def message_types() -> list[type[Message]]:
 
 
 def _typed(kind: type[Message]) -> Iterator[type[Message]]:
-    if kind.__module__.startswith("pulseshim_shims.") and getattr(kind, "type", ""):
+    if kind.__module__.startswith("pulseshim_shims.") and hasattr(kind, "type"):
         yield kind
     for child in kind.__subclasses__():
         yield from _typed(child)
