@@ -15,7 +15,8 @@ from pulseshim import PulseshimError, SettingsError, seconds
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
 from pulseshim_shims.buildbot_payload import Row
 
-_TRIES = 5
+_TRIES = 6
+_FIRST_WAIT = 2.0
 _REFUSED = (401, 403)
 _OK = 200
 _REDIRECTS = range(300, 400)
@@ -117,17 +118,29 @@ class Client:
         return int(rows[0][field]) if rows else 0
 
     def get(self, path: str) -> urllib3.BaseHTTPResponse:
-        """Give the answer to a GET of a path below the URL; where the connection is cut, ask again."""
+        """Give the answer to a GET of a path below the URL; where it is cut or stays away, ask again.
+
+        Buildbot 4.2 and 4.3 write answers from a thread and may not notice that there is something to send
+        until something else happens: so the first wait is short, and each is twice as long as the one before.
+        """
         failure: Exception | None = None
+        wait, left = min(_FIRST_WAIT, self._timeout), self._timeout
         for _ in range(_TRIES):
+            timeout = urllib3.Timeout(connect=self._timeout, read=wait)
             try:
                 return self._pool.request(
-                    "GET", self.base + path, headers=self.headers, timeout=self._timeout, redirect=False
+                    "GET", self.base + path, headers=self.headers, timeout=timeout, redirect=False
                 )
+            except urllib3.exceptions.ReadTimeoutError as error:
+                failure = error
+                left -= wait
+                wait = min(2 * wait, left)
             except urllib3.exceptions.ProtocolError as error:
                 failure = error
             except urllib3.exceptions.HTTPError as error:
                 failure = error
+                break
+            if wait <= 0:
                 break
         raise MasterUnavailable(
             f"{self.base} does not answer ({_reason(failure)})", "it is asked again until it does"
