@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pulseshim.envelope import Envelope
-    from pulseshim.errors import PulseshimError, SettingsError
+    from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable
     from pulseshim.exchange import Exchange
     from pulseshim.feed import Checkpoint, Feed, HookSource, Invocation, PollSource, State, StreamSource
     from pulseshim.hookspecs import hookimpl
@@ -33,6 +33,7 @@ __all__ = [
     "PulseshimError",
     "Settings",
     "SettingsError",
+    "SourceUnavailable",
     "State",
     "StreamSource",
     "bounded_routing_key",
@@ -56,6 +57,7 @@ _HOMES = {
     "PulseshimError": "errors",
     "Settings": "settings",
     "SettingsError": "errors",
+    "SourceUnavailable": "errors",
     "State": "feed",
     "StreamSource": "feed",
     "bounded_routing_key": "message",

@@ -82,5 +82,10 @@ def figures(store: Store) -> Figures:
             (feed, bytes(k).decode("utf-8", "replace"), bytes(v).decode("utf-8", "replace"))
             for feed, k, v in cursors
         ],
-        conditions=Conditions(store.database, milliseconds).all() if running else [],
+        conditions=[
+            # How the last poll went holds also when nothing runs, as between two polls of cron.
+            condition
+            for condition in Conditions(store.database, milliseconds).all()
+            if running or condition.subject.startswith("poll ")
+        ],
     )

@@ -1,6 +1,6 @@
 """The conditions of a running service, kept where `status` of another process can see them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pulseshim.database import Database
@@ -37,10 +37,13 @@ class Conditions:
                 (subject, condition, readable(detail), self._now()),
             )
 
-    def clear(self) -> None:
-        """Forget all: a new service begins."""
+    def clear(self, keep: Iterable[str] = ()) -> None:
+        """Forget all but some subjects: a new service begins."""
+        kept = set(keep)
         with self._database.step() as connection:
-            connection.execute("DELETE FROM conditions")
+            subjects = [subject for (subject,) in connection.execute("SELECT subject FROM conditions")]
+            gone = [(subject,) for subject in subjects if subject not in kept]
+            connection.executemany("DELETE FROM conditions WHERE subject = ?", gone)
 
     def all(self) -> list[Condition]:
         """Give all conditions in the order of their subjects."""

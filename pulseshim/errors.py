@@ -12,6 +12,7 @@ PulseshimError                 one sentence and a remedy; `exit_code` is the com
 │   ├── BrokerDenied       3   wrong password, vhost or certificate: a person must correct it
 │   ├── ExchangeRefused    1   one exchange cannot be declared or published to; others can
 │   └── PublishRefused     1   the channel was closed because of one of the messages in flight
+├── SourceUnavailable      1   a source cannot be asked now: ask again, and not before it says
 ├── PluginError            1   a plugin cannot be loaded, or gave something that is no feed
 ├── InvalidDeclaration     1   an exchange, a feed or a message breaks a rule of AMQP or of ours
 └── CommandFailed          1   a command could not do what it was asked
@@ -90,6 +91,17 @@ class PublishRefused(BrokerError):
     """
 
     exit_code = 1
+
+
+class SourceUnavailable(PulseshimError):
+    """A source cannot be asked now: it is down, or asks to come back in `retry_after` seconds (0: any time).
+
+    Where it is a setting that is wrong, `SettingsError` says so.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", *, retry_after: float = 0.0) -> None:
+        super().__init__(problem, remedy)
+        self.retry_after = retry_after
 
 
 class PluginError(PulseshimError):

@@ -75,12 +75,18 @@ class PollSource(Generic[E]):
 
     `every` is a time between polls, or a cron expression of five fields (in UTC); `jitter` is in seconds.
     `read` is for a source that hooks may tell of, too: like that of `HookSource`, with the same state.
+    `rewind` sets the state back (for `poll --since`), so that the next poll gives what changed from a time
+    on.
+
+    A poll raises `SourceUnavailable` where the source cannot be asked now, and `SettingsError` where a person
+    must correct something.
     """
 
     poll: Callable[[State], Iterable[E | Checkpoint]]
     every: timedelta | str
     jitter: float = 0.0
     read: Callable[[Invocation, State], Iterable[E]] | None = None
+    rewind: Callable[[State, datetime], None] | None = None
 
 
 @dataclass(frozen=True)

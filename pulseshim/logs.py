@@ -8,6 +8,9 @@ from typing import TextIO
 
 from pulseshim.message import readable
 
+# urllib3 logs the query of each URL, in which a key may stand.
+_LIBRARIES = ("apscheduler", "amqp", "bugzilla", "kombu", "git", "requests", "urllib3", "watchdog")
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -18,7 +21,7 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for library in ("apscheduler", "amqp", "kombu", "git", "watchdog"):
+    for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 

@@ -56,6 +56,11 @@ class Outbox:
         """Say whether what came of an invocation is stored (or parked) already."""
         return bool(self._database.query("SELECT 1 FROM invocations WHERE id = ?", (invocation,)))
 
+    def has(self, message: Message, exchange: Exchange) -> bool:
+        """Say whether an exchange has already had a message of this id, as far as it is remembered."""
+        known = "SELECT 1 FROM envelopes WHERE exchange = ? AND message_id = ?"
+        return bool(self._database.query(known, (exchange.name, message.message_id)))
+
     def store(
         self,
         messages: Iterable[Outgoing],

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from random import random as system_random
 
@@ -16,11 +16,12 @@ from pulseshim.errors import StoreError
 from pulseshim.feed import PollSource, StreamSource
 from pulseshim.outbox import Stored
 from pulseshim.plugin_manager import PluginFeed, PluginManager
+from pulseshim.polls import Polls
 from pulseshim.reader import Reader, ReaderEnds
 from pulseshim.relay import Publishing, Relay, RelayEnds
 from pulseshim.scheduler import Scheduler
 from pulseshim.settings import Settings, seconds
-from pulseshim.source import Outlet, listen, poll
+from pulseshim.source import Outlet, listen
 from pulseshim.store import Store, milliseconds
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class Runtime:
         self.plugins = plugins
         self.outlets = outlets(settings, plugins.feeds(settings))
         self.conditions = Conditions(store.database, milliseconds)
-        self.conditions.clear()
+        self.conditions.clear(keep=[f"poll {name}" for name in self.outlets])
+        self.polls = Polls(store.outbox, self.conditions, self._stored, random=random, now=time.time)
         self.relays = self._make_relays(publisher, random, clock)
         self.reader = Reader(
             store,
@@ -138,7 +140,7 @@ class Runtime:
         for name, outs in self.outlets.items():
             source = outs[0].feed.source
             if isinstance(source, PollSource):
-                self._scheduler.add(name, source.every, partial(self.poll, name), jitter=source.jitter)
+                self._scheduler.add(name, source.every, partial(self._poll_due, name), jitter=source.jitter)
             elif isinstance(source, StreamSource):
                 heard = partial(
                     listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random
@@ -151,23 +153,14 @@ class Runtime:
         group.append(thread)
         thread.start()
 
-    def poll(self, name: str) -> BaseException | None:
+    def poll(self, name: str, since: datetime | None = None) -> BaseException | None:
         """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
-        outs = self.outlets[name]
-        source = outs[0].feed.source
-        if not isinstance(source, PollSource):
-            raise TypeError(f"{name} is no feed that can be polled")
-        try:
-            count = 0
-            for envelopes in poll(self.store.outbox, outs, source):
-                count += len(envelopes)
-                self._stored(envelopes)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
-            log.error("poll failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
-            self.conditions.set(f"poll {name}", "failed", str(error))
-            return error
-        self.conditions.set(f"poll {name}", "done", f"{count} messages")
-        return None
+        return self.polls.once(self.outlets[name], since)
+
+    def _poll_due(self, name: str) -> None:
+        wait = self.polls.by_schedule(self.outlets[name])
+        if wait:
+            self._scheduler.again(name, wait)
 
     def maintain(self) -> None:
         """Forget what was kept long enough; set aside what recorders left unfinished."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pulseshim.errors import SettingsError
@@ -51,6 +52,7 @@ class Scheduler:
     def __init__(self) -> None:
         # Left to itself APScheduler skips what is more than a second late, and what is due while it runs.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
+        self._due: dict[str, _Due] = {}
         self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
 
     def add(
@@ -62,7 +64,15 @@ class Scheduler:
         none.
         """
         first = {"next_run_time": datetime.now(UTC)} if isinstance(every, timedelta) else {}
-        self._scheduler.add_job(_Due(poll), trigger(name, every, jitter), id=name, name=name, **first)
+        due = self._due[name] = _Due(poll)
+        self._scheduler.add_job(due, trigger(name, every, jitter), id=name, name=name, **first)
+
+    def again(self, name: str, seconds: float) -> None:
+        """Poll once more when some seconds have passed, beside the schedule."""
+        at = datetime.now(UTC) + timedelta(seconds=seconds)
+        self._scheduler.add_job(
+            self._due[name], DateTrigger(at), id=f"{name} again", name=name, replace_existing=True
+        )
 
     def start(self) -> None:
         """Begin."""

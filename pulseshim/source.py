@@ -4,14 +4,18 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
-from pulseshim.feed import Checkpoint, Feed, PollSource, StreamSource
+from pulseshim.errors import CommandFailed
+from pulseshim.feed import Checkpoint, Feed, PollSource, State, StreamSource
 from pulseshim.outbox import Outbox, Outgoing
 
 log = logging.getLogger(__name__)
+
+E = TypeVar("E")
 
 _LONGEST_PAUSE = 60.0
 
@@ -32,21 +36,32 @@ def messages(outlets: Sequence[Outlet], events: Iterable[Any]) -> Iterator[Outgo
                 yield Outgoing(message, outlet.feed.exchange, outlet.feed.name, outlet.account)
 
 
-def poll(outbox: Outbox, outlets: Sequence[Outlet], source: PollSource[Any]) -> Iterator[list[Envelope]]:
+def poll(
+    outbox: Outbox, outlets: Sequence[Outlet], source: PollSource[Any], since: datetime | None = None
+) -> Iterator[list[Envelope]]:
     """Poll once: store what is new with the state it leaves, one step a checkpoint and one at the end.
 
     Gives the new envelopes of each step. What the source or a shim raises goes through, and nothing is
-    stored of what came after the last checkpoint.
+    stored of what came after the last checkpoint. With `since`, the source is set back to that time first.
     """
     state = outbox.state(outlets[0].feed.name)
     outgoing: list[Outgoing] = []
-    for event in source.poll(state):
+    for event in asked(source, state, since):
         if isinstance(event, Checkpoint):
             yield outbox.store(outgoing, state=state)
             outgoing = []
         else:
             outgoing += messages(outlets, [event])
     yield outbox.store(outgoing, state=state)
+
+
+def asked(source: PollSource[E], state: State, since: datetime | None) -> Iterable[E | Checkpoint]:
+    """Give what a poll gives, from `since` on where that is given."""
+    if since is not None:
+        if source.rewind is None:
+            raise CommandFailed("this source cannot be polled from an earlier time", "leave out --since")
+        source.rewind(state, since)
+    return source.poll(state)
 
 
 def listen(

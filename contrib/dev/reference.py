@@ -24,12 +24,15 @@ from pulseshim.commands.emit import HELP as EMIT_HELP
 from pulseshim.commands.root import VERBS, cli
 from pulseshim.errors import PulseshimError
 from pulseshim.message import payload_schema
+from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.hg_options import HgExchanges, HgOptions
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {
+    "plugins.bugzilla": BugzillaOptions,
+    "plugins.bugzilla.servers.NAME": BugzillaServer,
     "plugins.git": GitOptions,
     "plugins.hg": HgOptions,
     "plugins.hg.exchanges": HgExchanges,
@@ -127,7 +130,9 @@ def type_name(kind: Any) -> str:
     if origin in (dict, list):
         return f"{'table' if origin is dict else 'list'} of {type_name(arguments[-1])}"
     if arguments:
-        return " or ".join(type_name(each) for each in arguments if each is not type(None))
+        return " or ".join(
+            type_name(each) for each in arguments if each not in (type(None), msgspec.UnsetType)
+        )
     return {str: "text", int: "integer", bool: "boolean"}.get(kind, "tables")
 
 

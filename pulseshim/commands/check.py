@@ -10,13 +10,14 @@ import click
 
 from pulseshim.account import resolve
 from pulseshim.commands.session import Session
+from pulseshim.condition import Conditions
 from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
 from pulseshim.failover import connect
 from pulseshim.plugin_manager import PluginManager
 from pulseshim.problem import Problem
 from pulseshim.runtime import exchange_accounts
 from pulseshim.settings import Settings
-from pulseshim.store import holder, milliseconds, open_store
+from pulseshim.store import Store, holder, milliseconds, open_store
 
 _CLOCK_MILLISECONDS = 60_000
 _CODES = {"settings": 2, "broker": 3}
@@ -83,6 +84,7 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
             yield Problem(
                 "clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning"
             )
+        yield from _polls(store)
         waiting = store.spool.backlog().count
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
@@ -93,6 +95,15 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         yield Problem("store", error.problem, error.remedy)
     finally:
         store.close()
+
+
+def _polls(store: Store) -> Iterator[Problem]:
+    for condition in Conditions(store.database, milliseconds).all():
+        feed = condition.subject.removeprefix("poll ")
+        if feed != condition.subject and condition.condition in ("failed", "refused"):
+            subject = "settings" if condition.condition == "refused" else feed
+            text = f"the last poll of {feed} failed: {condition.detail}"
+            yield Problem(subject, text, f"correct that; pulseshim poll {feed} asks again now")
 
 
 def _directories(directory: Path) -> Iterator[Problem]:

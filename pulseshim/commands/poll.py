@@ -1,56 +1,85 @@
 """`pulseshim poll`: one poll now, for cron."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import click
 import msgspec
 
 from pulseshim.commands.drain import Patience, work_off
+from pulseshim.commands.replay import moment
 from pulseshim.commands.run import stop_signals
-from pulseshim.commands.session import Session, fail
+from pulseshim.commands.session import Session, fail, progress
 from pulseshim.envelope import seal
-from pulseshim.errors import SettingsError
+from pulseshim.errors import PulseshimError, SettingsError
 from pulseshim.feed import Checkpoint, PollSource
+from pulseshim.outbox import Outgoing
 from pulseshim.runtime import Runtime
-from pulseshim.source import messages
+from pulseshim.source import asked, messages
 from pulseshim.store import held_store, milliseconds
 
 
 @click.command("poll")
 @click.argument("feeds", metavar="[FEED]...", nargs=-1)
 @click.option(
+    "--since",
+    metavar="TIME",
+    help="Look again at what changed from this time on: RFC 3339, or how long ago (2h, 3d).",
+)
+@click.option(
     "--timeout",
     default=60.0,
     show_default=True,
     metavar="S",
-    help="Give up publishing after S seconds without progress.",
+    help="Wait S seconds at most for a source that asks to come back later; give up publishing after S"
+    " seconds without progress.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be published, one JSON object a line; store nothing."
 )
 @click.pass_obj
-def command(session: Session, feeds: tuple[str, ...], timeout: float, *, dry_run: bool) -> int:
+def command(
+    session: Session, feeds: tuple[str, ...], since: str | None, timeout: float, *, dry_run: bool
+) -> int:
     """Poll feeds once, now, then publish what is there.
 
     FEED is a feed or a plugin (all of its feeds); without any, all feeds that can be polled are. Every one is
     polled even when one fails. Exits 1 where one failed for now, 2 where a setting of one is wrong.
+
+    --since fills a gap. What was stored before keeps its id and is not published twice.
     """
     session.log()
+    begin = _begin(since) if since else None
     with stop_signals() as stop, held_store(session.settings, "poll") as store:
         runtime = session.runtime(store)
-        chosen = choose(runtime, feeds)
+        chosen = choose(runtime, feeds, rewinding=begin is not None)
         if dry_run:
-            return show(runtime, chosen)
-        failures = [error for name in chosen if (error := runtime.poll(name))]
+            return _code(show(runtime, chosen, begin))
+        with progress(session, f"polling {', '.join(chosen)}"):
+            failures = list(poll_all(runtime, chosen, begin, timeout, stop))
         code = work_off(session, runtime, Patience(timeout), stop)
-        if any(isinstance(error, SettingsError) for error in failures):
-            return 2
-        return 1 if failures else code
+        return _code(failures) or code
 
 
-def choose(runtime: Runtime, feeds: Sequence[str]) -> list[str]:
+def _begin(since: str) -> datetime:
+    at = moment(since, time.time())
+    if at > milliseconds():
+        fail(f"{since} lies in the future", "give a time that has passed")
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def _code(failures: Sequence[BaseException]) -> int:
+    if any(isinstance(error, SettingsError) for error in failures):
+        return 2
+    return 1 if failures else 0
+
+
+def choose(runtime: Runtime, feeds: Sequence[str], *, rewinding: bool = False) -> list[str]:
     """Give the names of the poll feeds that are meant. Raises `CommandFailed` for one that there is not."""
-    polled = [name for name, outs in runtime.outlets.items() if isinstance(outs[0].feed.source, PollSource)]
+    sources = {name: outs[0].feed.source for name, outs in runtime.outlets.items()}
+    polled = {name: source for name, source in sources.items() if isinstance(source, PollSource)}
     chosen = [name for name in polled if not feeds or name in feeds or name.partition(".")[0] in feeds]
     for feed in feeds:
         if not any(feed in (name, name.partition(".")[0]) for name in polled):
@@ -60,17 +89,61 @@ def choose(runtime: Runtime, feeds: Sequence[str]) -> list[str]:
             "no feed can be polled",
             "give a plugin that polls a table in the settings, such as [plugins.bugzilla]",
         )
+    for name in chosen:
+        if rewinding and polled[name].rewind is None:
+            fail(f"{name} cannot be polled from an earlier time", "leave out --since, or name other feeds")
     return chosen
 
 
-def show(runtime: Runtime, chosen: Sequence[str]) -> int:
-    """Print the envelopes that a poll would store, with the sequence number 0."""
+def poll_all(
+    runtime: Runtime, chosen: Sequence[str], since: datetime | None, timeout: float, stop: threading.Event
+) -> Iterator[BaseException]:
+    """Poll each feed; give what went wrong. Who asks to come back within `timeout` seconds is asked again."""
+    deadline = time.monotonic() + timeout
+    waiting = list(chosen)
+    while waiting and not stop.is_set():
+        wait = min(runtime.polls.wait(name) for name in waiting)
+        if time.monotonic() + wait > deadline:
+            yield from [_too_early(runtime, name) for name in waiting]
+            return
+        stop.wait(wait)
+        for name in [name for name in waiting if not runtime.polls.wait(name)]:
+            error = runtime.poll(name, since)
+            if error is None or not runtime.polls.wait(name):
+                waiting.remove(name)
+                yield from [error] if error else []
+
+
+def _too_early(runtime: Runtime, name: str) -> Exception:
+    at = datetime.fromtimestamp(time.time() + runtime.polls.wait(name), UTC).isoformat(timespec="seconds")
+    at = at.replace("+00:00", "Z")
+    click.echo(f"pulseshim: {name} asks to come back at {at}, it is not polled before", err=True)
+    return PulseshimError(f"{name} asks to come back at {at}")
+
+
+def show(runtime: Runtime, chosen: Sequence[str], since: datetime | None = None) -> list[Exception]:
+    """Print the envelopes that a poll would store, with the sequence number 0; give what went wrong."""
+    failures: list[Exception] = []
     for name in chosen:
-        outs = runtime.outlets[name]
-        source = outs[0].feed.source
-        if isinstance(source, PollSource):
-            events = source.poll(runtime.store.outbox.state(name))
-            for out in messages(outs, (event for event in events if not isinstance(event, Checkpoint))):
+        if runtime.polls.wait(name):
+            failures.append(_too_early(runtime, name))
+            continue
+        try:
+            for out in _new(runtime, name, since):
                 body = seal(out.message, out.exchange, sequence=0, sent=milliseconds()).body
                 click.echo(msgspec.json.format(body, indent=0))
-    return 0
+        except PulseshimError as error:
+            click.echo(f"pulseshim: {name}: {error}", err=True)
+            failures.append(error)
+    return failures
+
+
+def _new(runtime: Runtime, name: str, since: datetime | None) -> Iterator[Outgoing]:
+    """Give the messages of a poll that are not stored yet; its state is let go."""
+    outs = runtime.outlets[name]
+    source, outbox = outs[0].feed.source, runtime.store.outbox
+    if isinstance(source, PollSource):
+        events = asked(source, outbox.state(name), since)
+        for out in messages(outs, (event for event in events if not isinstance(event, Checkpoint))):
+            if not outbox.has(out.message, out.exchange):
+                yield out

@@ -17,7 +17,9 @@ import pytest
 
 from pulseshim.message import Message
 from pulseshim.settings import load
+from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.git_options import GitOptions, check_options
+from pulseshim_shims.bugzilla import CHANGES, SimpleBugMessage
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +27,11 @@ FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.D
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHERS = [*sorted({*ROOT.glob("*.md")} - {*DOCUMENTS}), *sorted((ROOT / "examples").glob("*/*.md"))]
-MESSAGES: dict[str, type[Message]] = {GitPushMessage.type: GitPushMessage}
+MESSAGES: dict[str, type[Message]] = {
+    GitPushMessage.type: GitPushMessage,
+    SimpleBugMessage.type: SimpleBugMessage,
+    **{kind.type: kind for kind in CHANGES},
+}
 
 
 class Block(NamedTuple):
@@ -68,6 +74,8 @@ def test_settings_that_are_shown_are_right(block: Block, tmp_path: Path) -> None
     settings = load(str(file), {})
 
     check_options(settings.options("git", GitOptions), settings.origin)
+    for table in settings.options("bugzilla", BugzillaOptions).servers.values():
+        msgspec.convert(table, BugzillaServer)
     for plugin in settings.plugins:
         settings.account(plugin)
 

@@ -12,10 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.bugzilla_server import KEY, BugzillaServer
 
 if TYPE_CHECKING:
     from tests.conftest import VirtualHost
@@ -39,6 +42,7 @@ NOT_RUN = {
     "useradd --system --home-dir /var/lib/pulseshim pulseshim": "it changes the machine",
     "python3 -m venv /opt/pulseshim": "what is installed there would come from a package index",
     "/opt/pulseshim/bin/pip install '.[git]'": "as above",
+    "/opt/pulseshim/bin/pip install '.[bugzilla]'": "as above",
     "/opt/pulseshim/bin/pip install ./pulseshim-gerrit": "as above; the plugin is on PYTHONPATH instead",
     "ln -s /opt/pulseshim/bin/pulseshim /usr/local/bin/pulseshim": "it changes the machine",
     "install -d -o pulseshim -g pulseshim /var/lib/pulseshim": "the account is not there",
@@ -59,12 +63,15 @@ def test_what_is_not_run_is_still_shown() -> None:
 
 @pytest.mark.broker
 @pytest.mark.parametrize("page", PAGES)
-def test_a_session_goes_as_it_is_shown(page: str, tmp_path: Path, vhost: "VirtualHost") -> None:
+def test_a_session_goes_as_it_is_shown(
+    page: str, tmp_path: Path, vhost: "VirtualHost", bugzilla: BugzillaServer
+) -> None:
     """Each command succeeds and prints what the page says, in the order of the page."""
     text = (ROOT / page).read_text()
     make_server(tmp_path, vhost)
 
-    with Shell(tmp_path, vhost.url, has_own_settings="# pulseshim.toml" in text).opened() as shell:
+    own = "# pulseshim.toml" in text
+    with Shell(tmp_path, vhost.url, bugzilla.url, has_own_settings=own).opened() as shell:
         for command in PREPARED.get(page, ()):
             shell.type(command, [])
         for match in FENCE.finditer(text):
@@ -75,6 +82,8 @@ def test_a_session_goes_as_it_is_shown(page: str, tmp_path: Path, vhost: "Virtua
             ):
                 shell.write(match["text"])
             elif match["kind"] == "json" and shell.tail:
+                bugzilla.pass_time()
+                bugzilla.change(1)
                 assert plain(shell.next_message()) == plain(json.loads(match["text"]))
             elif match["kind"] == "console":
                 for command, expected in sessions(match[0]):
@@ -107,6 +116,18 @@ PREPARED = {
 }
 
 
+@pytest.fixture
+def bugzilla() -> Iterator[BugzillaServer]:
+    """Give a Bugzilla with a bug, an hour old, which changes before each message that is shown."""
+    server = BugzillaServer()
+    server.users[KEY] = "pulse@example.org"
+    server.now = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    server.file()
+    server.now += timedelta(hours=1)
+    yield server
+    server.close()
+
+
 def make_server(root: Path, vhost: "VirtualHost") -> None:
     """Make the places of a server below a directory, and the account at the broker."""
     for name in ("group/project.git", "group/secret.git", "gitlab-project.git", "with-a-hook.git"):
@@ -117,24 +138,27 @@ def make_server(root: Path, vhost: "VirtualHost") -> None:
     hook.chmod(0o755)
     (root / "etc" / "pulseshim").mkdir(parents=True)
     (root / "etc" / "pulseshim" / "password").write_text("secret\n")
+    (root / "etc" / "pulseshim" / "bugzilla-key").write_text(f"{KEY}\n")
     shutil.copytree(GERRIT, root / "pulseshim-gerrit")
     package = root / "packages" / "pulseshim_gerrit-0.1.0.dist-info"
     package.mkdir(parents=True)
     shutil.copy(GERRIT / "pulseshim_gerrit.py", root / "packages")
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: pulseshim-gerrit\nVersion: 0.1.0\n")
     (package / "entry_points.txt").write_text("[pulseshim]\ngerrit = pulseshim_gerrit\n")
-    vhost.node.add_user("gitpushes", "secret")
-    own = "^(exchange/gitpushes/|amq\\.gen).*"
-    vhost.node.permit(vhost.name, "gitpushes", configure=own, write=own, read=own)
+    for user in ("gitpushes", "bugzilla"):
+        vhost.node.add_user(user, "secret")
+        own = f"^(exchange/{user}/|amq\\.gen).*"
+        vhost.node.permit(vhost.name, user, configure=own, write=own, read=own)
 
 
 class Shell:
     """A shell in a directory that holds the places of a server; `/srv` and the like are those below it."""
 
-    def __init__(self, root: Path, url: str, *, has_own_settings: bool) -> None:
+    def __init__(self, root: Path, url: str, bugzilla: str, *, has_own_settings: bool) -> None:
         self.tail: Path | None = None
         self._root = root
         self._url = url
+        self._bugzilla = bugzilla
         self._read = 0
         self._mark = f"--{secrets.token_hex(8)}--"
         self._environ = {
@@ -231,6 +255,7 @@ class Shell:
 
     def _moved(self, text: str) -> str:
         text = re.sub(r"(?<![\w.*/])/(srv/git|etc/pulseshim|var/lib/pulseshim)\b", rf"{self._root}/\1", text)
+        text = text.replace('"https://bugzilla.example.org"', f'"{self._bugzilla}"')
         return re.sub(r'"amqps?://(pulse\.example\.org|localhost)/"', f'"{self._url}"', text)
 
 
@@ -253,7 +278,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int) and value > 10**9:
         return "time"
     if isinstance(value, str):
-        return re.sub(r"\b[0-9a-f-]{36,40}\b|\b\d{10}\b|[0-9T:.-]+Z", "own", value)
+        return re.sub(r"\b[0-9a-f-]{36,40}\b|\b\d{10}\b|\d{4}-\d\d-\d\dT[0-9:.]+Z?", "own", value)
     return value
 
 

@@ -188,3 +188,26 @@ def test_jitter_moves_a_poll_by_so_many_seconds_at_most() -> None:
 
     assert len(times) > 1
     assert all(abs(time - (at + HOUR)) <= timedelta(seconds=30) for time in times)
+
+
+def test_a_poll_that_is_to_be_tried_again_does_not_wait_for_its_schedule() -> None:
+    """With an hour between polls, a second one comes when it was asked for."""
+    scheduler = Scheduler()
+    polled: list[int] = []
+    twice = threading.Event()
+
+    def poll() -> None:
+        polled.append(1)
+        if len(polled) == 1:
+            scheduler.again("bell", 0.05)
+            scheduler.again("bell", 0.1)
+        else:
+            twice.set()
+
+    scheduler.add("bell", timedelta(hours=1), poll)
+    scheduler.start()
+    came = twice.wait(30)
+    scheduler.stop()
+
+    assert came
+    assert len(polled) == 2

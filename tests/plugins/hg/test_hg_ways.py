@@ -1,4 +1,4 @@
-"""The ways into a repository: pull, unbundle, import, clone, ssh, chg, older servers; and who it was."""
+"""The ways into a repository: pull, unbundle, import, commit, clone, ssh, chg, old servers; and by whom."""
 
 import os
 import stat

@@ -1,0 +1,104 @@
+"""Polls: each feed that is asked is asked once at a time, and after a failure not before its time."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from pulseshim.backoff import Backoff
+from pulseshim.condition import Conditions
+from pulseshim.envelope import Envelope
+from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable
+from pulseshim.feed import PollSource
+from pulseshim.outbox import Outbox
+from pulseshim.source import Outlet, poll
+
+log = logging.getLogger(__name__)
+
+_PAUSE = "pause"
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 300.0
+
+
+class Polls:
+    """Asks sources, and notes how it went where `status` and the next process see it.
+
+    A source that says when to come back (`SourceUnavailable.retry_after`) is left alone until then, also by
+    another process. `stored` is told of new envelopes; `now` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        conditions: Conditions,
+        stored: Callable[[Sequence[Envelope]], None],
+        *,
+        random: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        self._outbox = outbox
+        self._conditions = conditions
+        self._stored = stored
+        self._random = random
+        self._now = now
+        self._backoffs: dict[str, Backoff] = {}
+        self._not_before: dict[str, float] = {}
+
+    def wait(self, feed: str) -> float:
+        """Give the seconds until a source that said when to come back may be asked; 0: now."""
+        until = self._outbox.state(feed).get(_PAUSE).get("until")
+        return max(0.0, datetime.fromisoformat(until).timestamp() - self._now()) if until else 0.0
+
+    def once(self, outlets: Sequence[Outlet], since: datetime | None = None) -> BaseException | None:
+        """Ask a source once and give what went wrong, if anything did; it is logged and noted as well.
+
+        With `since`, what changed from then on is looked for again.
+        """
+        feed, source = outlets[0].feed.name, outlets[0].feed.source
+        if not isinstance(source, PollSource):
+            raise TypeError(f"{feed} is no feed that can be polled")
+        count = 0
+        try:
+            for number, envelopes in enumerate(poll(self._outbox, outlets, source, since)):
+                count += len(envelopes)
+                self._stored(envelopes)
+                if number:
+                    self._conditions.set(f"poll {feed}", "going on", f"{count} messages so far")
+                    log.info("poll went on", extra={"feed": feed, "messages": count})
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
+            self._failed(feed, error)
+            return error
+        self._pause(feed, 0.0)
+        self._conditions.set(f"poll {feed}", "done", f"{count} messages")
+        return None
+
+    def by_schedule(self, outlets: Sequence[Outlet]) -> float:
+        """Ask a source that is due and not too early; give the seconds until the next try, 0 if none."""
+        feed = outlets[0].feed.name
+        if self._now() < self._not_before.get(feed, 0.0) or self.wait(feed):
+            return self.wait(feed)
+        backoff = self._backoffs.setdefault(feed, Backoff(_LONGEST_PAUSE, self._random, first=_FIRST_PAUSE))
+        if self.once(outlets) is None:
+            backoff.reset()
+            return 0.0
+        wait = max(backoff.next(), self.wait(feed))
+        self._not_before[feed] = self._now() + wait
+        return wait
+
+    def _failed(self, feed: str, error: BaseException) -> None:
+        wait = error.retry_after if isinstance(error, SourceUnavailable) else 0.0
+        if wait > 0:
+            self._pause(feed, wait)
+        back = f" (it asks to come back in {wait:.0f} s)" if wait > 0 else ""
+        text = f"{error}{back}"
+        kind = "" if isinstance(error, PulseshimError) else f"{type(error).__name__}: "
+        log.error("poll failed", extra={"feed": feed, "error": f"{kind}{text}"})
+        refused = isinstance(error, SettingsError)
+        self._conditions.set(f"poll {feed}", "refused" if refused else "failed", text)
+
+    def _pause(self, feed: str, seconds: float) -> None:
+        state = self._outbox.state(feed)
+        until = datetime.fromtimestamp(self._now() + seconds, UTC).isoformat(timespec="milliseconds")
+        pause = {"until": until} if seconds > 0 else {}
+        if state.get(_PAUSE) != pause:
+            state.set(_PAUSE, pause)
+            self._outbox.store([], state=state)

@@ -1,0 +1,222 @@
+"""The privacy gate: nothing that is not public at this moment goes through, whatever was read before."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pulseshim.testing import MemoryState
+from pulseshim_plugins.bugzilla_client import Client
+from pulseshim_plugins.bugzilla_gate import Candidate, public_now, read_candidates
+from pulseshim_plugins.bugzilla_poll import Poller
+from pulseshim_shims.bugzilla import BugChange, PublicBug
+from tests.bugzilla_server import KEY, BugzillaServer, Request
+
+if TYPE_CHECKING:
+    from pulseshim_plugins.bugzilla_options import Server
+
+Configure = Callable[..., "Server"]
+LONG_AGO = "2000-01-01T00:00:00"
+SECRET = "the secret plan"
+
+
+@pytest.fixture(params=["rest", "xmlrpc"])
+def anonymous(bugzilla: BugzillaServer, configure: Configure, request: pytest.FixtureRequest) -> Client:
+    """Give a client without a key."""
+    client = Client(configure(bugzilla.url, protocol=request.param), "")
+    client.connect()
+    return client
+
+
+def gate(client: Client, candidates: list[Candidate]) -> list[PublicBug]:
+    """Give what goes through."""
+    return list(public_now(client, "bugzilla.test", candidates, LONG_AGO))
+
+
+def test_a_public_bug_goes_through_with_its_history(bugzilla: BugzillaServer, anonymous: Client) -> None:
+    """Who filed it, and what changed in which field."""
+    bugzilla.file()
+    bugzilla.change(1, "priority", "P3", "P1")
+
+    (bug,) = gate(anonymous, list(read_candidates(anonymous, [1])))
+
+    assert (bug.id, bug.creator, bug.created) == (1, "dev@bugzilla.test", "2026-11-24T12:00:00")
+    (change,) = bug.changes
+    assert (change.field, change.removed, change.added) == ("priority", "P3", "P1")
+
+
+def test_what_happened_before_the_last_poll_is_left_out(bugzilla: BugzillaServer, anonymous: Client) -> None:
+    """Filing and changes are told from a time on."""
+    bugzilla.file()
+    bugzilla.change(1, added="old")
+    bugzilla.pass_time(10)
+    bugzilla.change(1, added="new")
+
+    (bug,) = public_now(anonymous, "s", read_candidates(anonymous, [1]), "2026-11-24T12:00:05")
+
+    assert bug.creator is None
+    assert [change.added for change in bug.changes] == ["new"]
+
+
+def test_a_private_bug_is_not_even_read(bugzilla: BugzillaServer, anonymous: Client) -> None:
+    """Nor is one that does not exist."""
+    bugzilla.file(private=True)
+
+    assert list(read_candidates(anonymous, [1, 99])) == []
+
+
+def test_a_bug_that_turned_private_after_it_was_read_is_kept_back(
+    bugzilla: BugzillaServer, anonymous: Client
+) -> None:
+    """What counts is who may see it when it is let through."""
+    bugzilla.file(count=2)
+    bugzilla.change(1, added=SECRET)
+    candidates = list(read_candidates(anonymous, [1, 2]))
+    bugzilla.hide(1)
+
+    through = gate(anonymous, candidates)
+
+    assert SECRET in str(candidates)
+    assert [bug.id for bug in through] == [2]
+
+
+def test_a_bug_that_turns_private_between_two_questions_is_passed_over(
+    bugzilla: BugzillaServer, anonymous: Client
+) -> None:
+    """The history is refused then: that is no failure of the poll."""
+    bugzilla.file(count=2)
+
+    def hide(request: Request) -> None:
+        if "istory" in request.path and not bugzilla.bugs[1].private:
+            bugzilla.hide(1)
+
+    bugzilla.before = hide
+
+    assert [candidate.id for candidate in read_candidates(anonymous, [1, 2])] == [2]
+
+
+def test_a_bug_that_is_in_a_group_is_kept_back_though_it_is_shown(
+    bugzilla: BugzillaServer, anonymous: Client
+) -> None:
+    """A server that shows a restricted bug to all by mistake does not make us tell of it."""
+    bugzilla.file(private=True)
+    bugzilla.users = {"": "a guest who sees all"}
+
+    assert gate(anonymous, list(read_candidates(anonymous, [1]))) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        ("attachments.description", {"attachment_id": 7}),
+        ("flagtypes.name", {"attachment_id": 7}),
+        ("longdesc", {"comment_id": 3}),
+        ("comment_revision", {}),
+        ("longdescs.isprivate", {}),
+        ("groups", {}),
+        ("bug_group", {}),
+    ],
+)
+def test_what_a_history_says_of_attachments_comments_and_groups_stays_behind(
+    bugzilla: BugzillaServer, anonymous: Client, field: str, more: dict[str, int]
+) -> None:
+    """They have a visibility of their own, which the bug's does not tell."""
+    bugzilla.file()
+    bugzilla.change(1, field, "", SECRET, **more)
+
+    (bug,) = gate(anonymous, list(read_candidates(anonymous, [1])))
+
+    assert bug.changes == ()
+
+
+def test_where_everybody_must_log_in_nothing_is_public(bugzilla: BugzillaServer, anonymous: Client) -> None:
+    """The simple feed goes on with its key; there is nothing else to tell."""
+    bugzilla.file()
+    candidates = list(read_candidates(anonymous, [1]))
+    bugzilla.requires_login = True
+
+    assert list(read_candidates(anonymous, [1])) == []
+    assert gate(anonymous, candidates) == []
+
+
+def test_a_client_with_a_key_is_no_judge(bugzilla: BugzillaServer, configure: Configure) -> None:
+    """It would see too much: the gate does not take it."""
+    client = Client(configure(bugzilla.url), KEY)
+
+    with pytest.raises(ValueError, match="key"):
+        gate(client, [])
+
+
+def test_many_bugs_are_asked_for_in_urls_of_bearable_length(
+    bugzilla: BugzillaServer, configure: Configure
+) -> None:
+    """Servers refuse a URL of more than 8 KB."""
+    bugzilla.file(count=450)
+    client = Client(configure(bugzilla.url), "")
+    client.connect()
+    candidates = [Candidate(number, []) for number in range(1, 451)]
+
+    through = gate(client, candidates)
+
+    assert len(through) == 450
+    assert max(len(request.url) for request in bugzilla.requests) < 8000
+
+
+def test_half_a_character_becomes_a_question_mark(bugzilla: BugzillaServer, configure: Configure) -> None:
+    """JSON can carry a lone surrogate, a message cannot: one odd bug does not stop the poll."""
+    bugzilla.file()
+    bugzilla.change(1, added="odd \ud83d")
+    client = Client(configure(bugzilla.url), "")
+    client.connect()
+
+    (bug,) = gate(client, list(read_candidates(client, [1])))
+
+    assert bug.changes[0].added == "odd ?"
+
+
+def test_a_poll_tells_each_change_of_a_public_bug_once(
+    bugzilla: BugzillaServer, configure: Configure, key_file: str
+) -> None:
+    """What the overlap shows again is not read again; the private bug is told by id and time alone."""
+    bugzilla.file()
+    bugzilla.file(private=True)
+    bugzilla.pass_time(60)
+    poller, state = Poller(configure(bugzilla.url, changes=True, api_key_file=key_file)), MemoryState()
+    list(poller.poll(state))
+    bugzilla.pass_time(60)
+    bugzilla.change(1, added="open")
+    bugzilla.change(2, added=SECRET)
+
+    first = list(poller.poll(state))
+    second = list(poller.poll(state))
+
+    assert [event.id for event in first if isinstance(event, BugChange)] == [1, 2]
+    assert [event.id for event in first if isinstance(event, PublicBug)] == [1]
+    assert [event for event in second if isinstance(event, PublicBug)] == []
+    assert SECRET not in f"{first}{second}{state.entries}"
+
+
+def test_a_bug_that_turns_private_between_the_poll_and_the_reading_is_told_by_id_alone(
+    bugzilla: BugzillaServer, configure: Configure, key_file: str
+) -> None:
+    """At whatever request it turns private, none of its words is in what the poll gives or keeps."""
+    for at_request in range(8):
+        number = bugzilla.file()
+        poller, state = Poller(configure(bugzilla.url, changes=True, api_key_file=key_file)), MemoryState()
+        list(poller.poll(state))
+        bugzilla.pass_time(60)
+        bugzilla.change(number, added=f"{SECRET} {number}")
+        left = [at_request]
+
+        def hide(_: Request, number: int = number, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == -1:
+                bugzilla.hide(number)
+
+        bugzilla.before = hide
+        events = list(poller.poll(state))
+        bugzilla.before = lambda _: None
+
+        hidden_in_time = bugzilla.bugs[number].private
+        assert number in [event.id for event in events if isinstance(event, BugChange)]
+        assert (f"{SECRET} {number}" in f"{events}{state.entries}") is not hidden_in_time

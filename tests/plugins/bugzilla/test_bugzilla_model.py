@@ -1,0 +1,177 @@
+"""A model that changes bugs at random instants, and a poller that must not miss one of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pulseshim import PulseshimError, Settings
+from pulseshim.testing import MemoryState
+from pulseshim_plugins.bugzilla_options import read_servers
+from pulseshim_plugins.bugzilla_poll import Poller
+from pulseshim_shims.bugzilla import BugChange, simple_messages
+from tests.bugzilla_server import KEY, BugzillaServer, Request, page
+
+if TYPE_CHECKING:
+    from pulseshim_plugins.bugzilla_options import Server
+
+BUGS = 8
+bugs = st.integers(1, BUGS)
+
+
+class Tracker(RuleBasedStateMachine):
+    """Bugs that change, hide and show themselves; a poller that is started, cut short and killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = TemporaryDirectory()
+        self.stored: dict[str, dict[str, str]] = {}
+        self.announced: dict[tuple[int, str], str] = {}
+        self.during: list[Callable[[], Any]] = []
+
+    @initialize(
+        maximum=st.sampled_from([1, 2, 3, 5, 100]),
+        keyed=st.booleans(),
+        header=st.booleans(),
+        protocol=st.sampled_from(["rest", "xmlrpc"]),
+        overlap=st.sampled_from(["0s", "3s", "1m"]),
+    )
+    def begin(self, maximum: int, keyed: bool, header: bool, protocol: str, overlap: str) -> None:
+        """Start from now: what was filed before is not looked for."""
+        self.server = BugzillaServer(zone="America/New_York", maximum=maximum)
+        self.server.takes_header = header
+        self.server.before = self._between
+        self.server.file(count=BUGS)
+        self.server.pass_time(100)
+        key = Path(self.directory.name) / "key"
+        key.write_text(KEY)
+        table = {"url": self.server.url, "protocol": protocol, "overlap": overlap}
+        table |= {"api_key_file": str(key)} if keyed else {}
+        self.keyed = keyed
+        (self.settings,) = read_servers(Settings(plugins={"bugzilla": {"servers": {"main": table}}}))
+        self.started = self.server.now
+        self.poller = Poller(self.settings)
+        self.poll()
+
+    settings: "Server"
+
+    def _between(self, _: Request) -> None:
+        if self.during:
+            self.during.pop(0)()
+
+    @rule(bug=bugs)
+    def change(self, bug: int) -> None:
+        """Change a bug in this second."""
+        self.server.change(bug)
+
+    @rule(seconds=st.sampled_from([1, 2, 30, 400, 3_000_000]))
+    def wait(self, seconds: int) -> None:
+        """Let time pass: the poller is down meanwhile."""
+        self.server.pass_time(seconds)
+
+    @rule(bug=bugs, private=st.booleans())
+    def hide(self, bug: int, private: bool) -> None:
+        """Make a bug private or public."""
+        self.server.hide(bug, private=private)
+
+    @precondition(lambda self: len(self.during) < 6)
+    @rule(bug=bugs, later=st.booleans())
+    def change_during_the_walk(self, bug: int, later: bool) -> None:
+        """Change a bug before the next request is answered."""
+
+        def act() -> None:
+            self.server.pass_time(1 if later else 0)
+            self.server.change(bug)
+
+        self.during.append(act)
+
+    @rule(steps=st.integers(0, 12))
+    def be_killed(self, steps: int) -> None:
+        """Poll, and die before the end: what is not stored yet is gone."""
+        state = MemoryState(self.stored)
+        pending: list[BugChange] = []
+        for event, _ in zip(self.poller.poll(state), range(steps), strict=False):
+            if isinstance(event, BugChange):
+                pending.append(event)
+            else:
+                self._store(pending, state)
+                pending = []
+        self.poller = Poller(self.settings)
+
+    @rule(requests=st.integers(0, 5))
+    def fail(self, requests: int) -> None:
+        """Poll a server that goes down after some requests."""
+        self.during = [lambda: None] * requests + [lambda: self.server.replies.append(page(503))]
+        state = MemoryState(self.stored)
+        pending: list[BugChange] = []
+        try:
+            for event in self.poller.poll(state):
+                if isinstance(event, BugChange):
+                    pending.append(event)
+                else:
+                    self._store(pending, state)
+                    pending = []
+        except PulseshimError:
+            pass
+        else:
+            self._store(pending, state)
+        self.during = []
+        self.server.replies = []
+
+    @rule()
+    def poll(self) -> None:
+        """Poll to the end; then every change that was there when it began has been announced."""
+        there = {(bug.id, bug.changed) for bug in self._visible() if bug.changed >= self.started}
+        state = MemoryState(self.stored)
+        events = list(self.poller.poll(state))
+        self._store([event for event in events if isinstance(event, BugChange)], state)
+        still = {(bug.id, bug.changed) for bug in self._visible()}
+        for number, changed in there & still:
+            assert (number, changed.strftime("%Y-%m-%dT%H:%M:%S")) in self.announced
+
+    def _visible(self) -> list[Any]:
+        return [bug for bug in self.server.bugs.values() if self.keyed or not bug.private]
+
+    def _store(self, events: list[BugChange], state: MemoryState) -> None:
+        for event in events:
+            (message,) = simple_messages(event)
+            known = self.announced.setdefault((event.id, event.time), message.message_id)
+            assert known == message.message_id
+        assert len(set(self.announced.values())) == len(self.announced)
+        self.stored = MemoryState(state.entries).entries
+
+    def teardown(self) -> None:
+        """Poll a last time, and see that nothing was made up."""
+        self.during = []
+        self.poll()
+        made = {
+            (bug.id, entry["when"].removesuffix("Z"))
+            for bug in self.server.bugs.values()
+            for entry in bug.history
+        }
+        self.server.close()
+        self.directory.cleanup()
+        assert self.announced.keys() <= made
+
+
+def test_every_change_is_announced_at_least_once_and_each_id_is_stable() -> None:
+    """Whenever bugs change, be it within one second, during a walk, or while nobody polls."""
+    run_state_machine_as_test(
+        Tracker,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
