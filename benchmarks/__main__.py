@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.measure import Row, machine
 
-NAMES = ("hook", "emit", "relay", "describe", "latency", "idle", "mercurial", "bugzilla")
+NAMES = ("hook", "emit", "relay", "describe", "latency", "idle", "mercurial", "bugzilla", "buildbot")
 
 
 def main(names: list[str]) -> int:

@@ -21,9 +21,9 @@ def measure() -> list[Row]:
         root = Path(directory).resolve()
         with service(root, broker.port) as running:
             time.sleep(_SETTLE_SECONDS)
-            before = _processor_seconds(running.process)
+            before = processor_seconds(running.process)
             time.sleep(_SECONDS)
-            percent = (_processor_seconds(running.process) - before) / _SECONDS * 100
+            percent = (processor_seconds(running.process) - before) / _SECONDS * 100
             mebibytes = _resident_mebibytes(running.process)
     return [
         Row("run, idle: processor", "under 0.5 % of a core", f"{percent:.2f} %", "", percent < _PERCENT),
@@ -31,7 +31,8 @@ def measure() -> list[Row]:
     ]
 
 
-def _processor_seconds(process: int) -> float:
+def processor_seconds(process: int) -> float:
+    """Give the seconds of processor that a process has used."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

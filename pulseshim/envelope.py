@@ -41,6 +41,7 @@ def seal(message: Message, exchange: Exchange, *, sequence: int, sent: int) -> E
             "a shim must give 1 to 255 bytes; bounded_routing_key() shortens a long text",
         )
     meta = {
+        **message.meta(),
         "exchange": exchange.name,
         "routing_key": message.routing_key,
         "serializer": "json",

@@ -31,6 +31,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
+    in_meta: ClassVar[frozenset[str]] = frozenset()
+    """Fields of a subclass that go into `_meta`, beside what always stands there, not into the payload."""
 
     routing_key: str
     event_id: str
@@ -39,6 +41,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def message_id(self) -> str:
         """Give the UUID of type, version and event: the same event has the same one for ever."""
         return str(uuid.uuid5(_NAMESPACE, f"{self.type}\n{self.version}\n{self.event_id}"))
+
+    def meta(self) -> dict[str, Any]:
+        """Give what the type of the message puts into `_meta`."""
+        return {name: getattr(self, name) for name in sorted(self.in_meta)}
 
     def payload(self) -> dict[str, Any]:
         """Give the payload: the fields of the subclass that are set, under the names that go on the wire."""
@@ -51,8 +57,12 @@ def payload_fields(message_type: type[Message]) -> list[tuple[str, str]]:
     return [
         (field.name, field.encode_name)
         for field in msgspec.structs.fields(message_type)
-        if field.name not in ("routing_key", "event_id")
+        if field.name not in _unpublished(message_type)
     ]
+
+
+def _unpublished(message_type: type[Message]) -> frozenset[str]:
+    return message_type.in_meta | {"routing_key", "event_id"}
 
 
 def payload_schema(message_type: type[Message]) -> dict[str, Any]:
@@ -63,10 +73,10 @@ def payload_schema(message_type: type[Message]) -> dict[str, Any]:
         field.encode_name
         for field in msgspec.structs.fields(message_type)
         if field.default is not msgspec.UNSET
-    } - {"routing_key", "event_id"}
+    } - _unpublished(message_type)
     schema = {
         **schema,
-        "properties": {k: v for k, v in schema["properties"].items() if k not in ("routing_key", "event_id")},
+        "properties": {k: v for k, v in schema["properties"].items() if k not in _unpublished(message_type)},
         "required": [name for name in schema["properties"] if name in always],
     }
     return {**schema, "$defs": definitions} if definitions else schema

@@ -111,7 +111,7 @@ def _check_schema(message: Message, payload: dict[str, Any]) -> None:
         payload_schema(type(message))
     except TypeError as error:
         raise AssertionError(f"{name} has a type that no JSON Schema can describe: {error}") from error
-    address = {"routing_key": message.routing_key, "event_id": message.event_id}
+    address = {"routing_key": message.routing_key, "event_id": message.event_id, **message.meta()}
     try:
         msgspec.json.decode(msgspec.json.encode({**payload, **address}), type=type(message))
     except msgspec.ValidationError as error:

@@ -25,12 +25,15 @@ from pulseshim.commands.root import VERBS, cli
 from pulseshim.errors import PulseshimError
 from pulseshim.message import payload_schema
 from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
+from pulseshim_plugins.buildbot_options import MasterOptions, SharedOptions
 from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.hg_options import HgExchanges, HgOptions
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {
+    "plugins.buildbot": SharedOptions,
+    "plugins.buildbot.masters.NAME": MasterOptions,
     "plugins.bugzilla": BugzillaOptions,
     "plugins.bugzilla.servers.NAME": BugzillaServer,
     "plugins.git": GitOptions,
@@ -108,7 +111,8 @@ def comments(kind: type) -> dict[str, str]:
     """Give what the comments `#:` above the fields of a type say, by field."""
     found: dict[str, str] = {}
     said: list[str] = []
-    for line in inspect.getsource(kind).splitlines():
+    parts = [part for part in reversed(kind.__mro__) if part.__module__.startswith("pulseshim")]
+    for line in (line for part in parts for line in inspect.getsource(part).splitlines()):
         if line.startswith("    #: "):
             said.append(line.removeprefix("    #: "))
         elif match := _KEY.match(line):
@@ -228,11 +232,12 @@ def _json_type(kind: dict[str, Any]) -> str:
         return " or ".join(_json_type(each) for each in kind["anyOf"])
     if "enum" in kind:
         return " or ".join(f"`{json.dumps(value)}`" for value in kind["enum"])
-    if kind["type"] == "array":
-        return f"list of {_json_type(kind['items'])}"
-    if kind["type"] == "object" and "additionalProperties" in kind:
+    if kind.get("type") == "array":
+        parts = kind.get("prefixItems") or [kind.get("items", {})]
+        return f"list of {', '.join(_json_type(part) for part in parts)}"
+    if kind.get("type") == "object" and kind.get("additionalProperties"):
         return f"object of {_json_type(kind['additionalProperties'])}"
-    return str(kind["type"])
+    return str(kind.get("type", "any value"))
 
 
 def schema(kind: type[Message]) -> dict[str, Any]:
@@ -246,8 +251,14 @@ def schema(kind: type[Message]) -> dict[str, Any]:
 def message_types() -> list[type[Message]]:
     """Give the types of message that pulseshim's own shims make."""
     _import_all()
-    kinds = [kind for kind in Message.__subclasses__() if kind.__module__.startswith("pulseshim_shims.")]
-    return sorted(kinds, key=lambda kind: kind.type)
+    return sorted(_typed(Message), key=lambda kind: kind.type)
+
+
+def _typed(kind: type[Message]) -> Iterator[type[Message]]:
+    if kind.__module__.startswith("pulseshim_shims.") and hasattr(kind, "type"):
+        yield kind
+    for child in kind.__subclasses__():
+        yield from _typed(child)
 
 
 def names() -> Iterator[str]:

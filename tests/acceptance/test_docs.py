@@ -18,8 +18,10 @@ import pytest
 from pulseshim.message import Message
 from pulseshim.settings import load
 from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
+from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.bugzilla import CHANGES, SimpleBugMessage
+from pulseshim_shims.buildbot import MESSAGES as BUILDBOT
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +32,7 @@ OTHERS = [*sorted({*ROOT.glob("*.md")} - {*DOCUMENTS}), *sorted((ROOT / "example
 MESSAGES: dict[str, type[Message]] = {
     GitPushMessage.type: GitPushMessage,
     SimpleBugMessage.type: SimpleBugMessage,
-    **{kind.type: kind for kind in CHANGES},
+    **{kind.type: kind for kind in (*CHANGES, *BUILDBOT)},
 }
 
 
@@ -74,6 +76,7 @@ def test_settings_that_are_shown_are_right(block: Block, tmp_path: Path) -> None
     settings = load(str(file), {})
 
     check_options(settings.options("git", GitOptions), settings.origin)
+    masters(settings)
     for table in settings.options("bugzilla", BugzillaOptions).servers.values():
         msgspec.convert(table, BugzillaServer)
     for plugin in settings.plugins:
@@ -87,7 +90,8 @@ def test_messages_that_are_shown_fit_their_type(block: Block) -> None:
     body = shown.get("body", shown)
     meta, payload = body["_meta"], body["payload"]
     kind = MESSAGES[meta["type"]]
-    addressed = {**payload, "routing_key": meta["routing_key"], "event_id": "shown"}
+    own = {name: meta[name] for name in kind.in_meta}
+    addressed = {**payload, **own, "routing_key": meta["routing_key"], "event_id": "shown"}
 
     message = msgspec.convert(addressed, kind)
 

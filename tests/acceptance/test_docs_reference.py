@@ -19,6 +19,7 @@ from pulseshim.envelope import seal
 from pulseshim.exchange import Exchange
 from pulseshim.metrics import store_metrics
 from pulseshim.plugin_manager import PluginManager, installed
+from pulseshim_plugins.buildbot_options import MasterOptions, SharedOptions
 from pulseshim_plugins.git_options import GitOptions
 from pulseshim_shims.git import GitPush, RefUpdate, push_messages
 
@@ -50,7 +51,12 @@ def test_every_setting_is_in_the_reference() -> None:
     text = (REFERENCE / "settings.md").read_text()
     tables = dict(re.findall(r"^### `\[([\w.]+)\]`\n(.*?)(?=^### |^## )", text, re.MULTILINE | re.DOTALL))
 
-    keys = [*keys_of(Settings, ""), *((f"plugins.git.{name}") for name in names_of(GitOptions))]
+    keys = [
+        *keys_of(Settings, ""),
+        *((f"plugins.git.{name}") for name in names_of(GitOptions)),
+        *((f"plugins.buildbot.{name}") for name in names_of(SharedOptions)),
+        *((f"plugins.buildbot.masters.NAME.{name}") for name in names_of(MasterOptions)),
+    ]
     missing = [
         key for key in keys if f"| `{key.rpartition('.')[2]}` |" not in tables.get(key.rpartition(".")[0], "")
     ]

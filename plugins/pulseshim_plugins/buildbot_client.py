@@ -1,0 +1,216 @@
+"""A client of a Buildbot master's REST API: rows, read whole or not at all."""
+
+import json
+import ssl
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from http.cookies import SimpleCookie
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from pulseshim import PulseshimError, SettingsError, seconds
+from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
+from pulseshim_shims.buildbot_payload import Row
+
+_TRIES = 5
+_REFUSED = (401, 403)
+_OK = 200
+_REDIRECTS = range(300, 400)
+_GONE = 404
+_PAGE = 100
+
+
+class MasterUnavailable(PulseshimError):
+    """A master does not answer, or not as one: try again later."""
+
+
+class Client:
+    """A connection to one master. Used by one thread at a time.
+
+    `headers` go with each request, the one for its websocket included: what was logged in with is in them.
+    """
+
+    def __init__(self, options: MasterOptions) -> None:
+        self.base = base(options.url)
+        self._options = options
+        self._timeout = seconds(options.timeout)
+        self._secrets = _secret_headers(options)
+        self.headers: dict[str, str] = dict(self._secrets)
+        self.tls = _tls(options)
+        self._pool = urllib3.PoolManager(maxsize=2, retries=False, ssl_context=self.tls)
+
+    def __enter__(self) -> Self:
+        self.log_in()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.clear()
+
+    def log_in(self) -> None:
+        """Log in where there is something to log in with, and keep the session that comes of it.
+
+        Buildbot's own logins hand out a session (by its page for logins, or by its first page where it trusts
+        a header); a proxy before it looks at the header alone. Raises
+        `SettingsError` where the password is wrong, `MasterUnavailable` where nobody answers.
+        """
+        self.headers = {"Accept": "application/json", **self._secrets}
+        if not self._secrets:
+            return
+        answer = self.get("auth/login" if self._options.user else "")
+        if answer.status == _REFUSED[0]:
+            raise SettingsError(
+                f"{self.base} refuses the {'password' if self._options.user else 'token'}",
+                "correct the file that holds it",
+            )
+        cookies = SimpleCookie()
+        for text in answer.headers.getlist("Set-Cookie"):
+            cookies.load(text)
+        if cookies:
+            self.headers["Cookie"] = "; ".join(f"{name}={part.value}" for name, part in cookies.items())
+
+    def rows(self, path: str, parameters: Iterable[tuple[str, Any]] = ()) -> list[Row]:
+        """Give the rows of a resource such as `builds` or `builds/7/steps`; none where there is no such row.
+
+        A parameter's value is made into text; True and False are written as Buildbot does. Raises
+        `MasterUnavailable` or `SettingsError`.
+        """
+        query = urlencode([(name, _written(value)) for name, value in parameters])
+        resource = f"api/v2/{quote(path)}" + (f"?{query}" if query else "")
+        for number in range(1, _TRIES + 1):
+            answer = self.get(resource)
+            if answer.status in _REFUSED and self._secrets and number < _TRIES:
+                self.log_in()  # the session has run out
+                continue
+            self._check(answer, path)
+            if answer.status == _GONE:
+                return []
+            rows = _rows(answer.data)
+            if rows is not None:
+                return rows
+        raise MasterUnavailable(
+            f"{self.base} gives answers that are cut short ({path})", "it is asked again; see its twistd.log"
+        )
+
+    def after(self, resource: str, field: str, last: int, *more: tuple[str, Any]) -> list[Row]:
+        """Give the next rows of a collection, a page of them at most, whose number is over `last`."""
+        place = [(f"{field}__gt", last), ("order", field), ("limit", _PAGE)]
+        return self.rows(resource, [*place, *more])
+
+    def among(self, resource: str, field: str, numbers: Iterable[int], *more: tuple[str, Any]) -> list[Row]:
+        """Give the rows of a collection that have one of the numbers, in their order."""
+        wanted = sorted(set(numbers))
+        parts = [wanted[at : at + _PAGE] for at in range(0, len(wanted), _PAGE)]
+        return [
+            row
+            for part in parts
+            for row in self.rows(resource, [*((field, each) for each in part), ("order", field), *more])
+        ]
+
+    def last(self, resource: str, field: str) -> int:
+        """Give the largest number in a collection; 0 where it is empty."""
+        rows = self.rows(resource, [("order", f"-{field}"), ("limit", 1)])
+        return int(rows[0][field]) if rows else 0
+
+    def get(self, path: str) -> urllib3.BaseHTTPResponse:
+        """Give the answer to a GET of a path below the URL; where the connection is cut, ask again."""
+        failure: Exception | None = None
+        for _ in range(_TRIES):
+            try:
+                return self._pool.request(
+                    "GET", self.base + path, headers=self.headers, timeout=self._timeout, redirect=False
+                )
+            except urllib3.exceptions.ProtocolError as error:
+                failure = error
+            except urllib3.exceptions.HTTPError as error:
+                failure = error
+                break
+        raise MasterUnavailable(
+            f"{self.base} does not answer ({_reason(failure)})", "it is asked again until it does"
+        ) from failure
+
+    def stream(self, path: str, timeout: float) -> urllib3.BaseHTTPResponse:
+        """Give an answer that is read as it comes; nothing for `timeout` seconds ends it."""
+        return self._pool.request(
+            "GET",
+            self.base + path,
+            headers={**self.headers, "Accept": "text/event-stream"},
+            timeout=urllib3.Timeout(connect=self._timeout, read=timeout),
+            redirect=False,
+            preload_content=False,
+        )
+
+    def _check(self, answer: urllib3.BaseHTTPResponse, path: str) -> None:
+        if answer.status in _REFUSED:
+            raise SettingsError(
+                f"{self.base} refuses to show {path} (HTTP {answer.status})",
+                "give user and password_file, or token_file, of somebody who may read everything",
+            )
+        is_json = answer.data[:1] == b"{"
+        if answer.status in _REDIRECTS or (answer.status in (_OK, _GONE) and not is_json):
+            raise SettingsError(
+                f"{self.base} is no Buildbot: no REST API answers there (HTTP {answer.status})",
+                "correct the url: it is the address of the web interface, ending before #/",
+            )
+        if answer.status not in (_OK, _GONE):
+            raise MasterUnavailable(
+                f"{self.base} fails to show {path} (HTTP {answer.status})",
+                "it is asked again; see its twistd.log",
+            )
+
+
+def _rows(content: bytes) -> list[Row] | None:
+    """Give the rows of an answer; None where it was cut short.
+
+    Halves of surrogate pairs, which JSON may have and UTF-8 may not, become question marks.
+    """
+    try:
+        answer = json.loads(content)
+        if b"\\ud" in content.lower():
+            answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
+    except ValueError:
+        return None
+    (rows,) = [part for name, part in answer.items() if name != "meta"] or [[]]
+    return list(rows)
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _reason(error: Exception | None) -> str:
+    """Give the innermost reason of a failure, without the addresses of objects."""
+    while isinstance(error, Exception):
+        inner = getattr(error, "reason", None) or error.__cause__
+        if not isinstance(inner, Exception):
+            break
+        error = inner
+    text = str(error).rpartition(": ")[2] if str(error).startswith("<") else str(error)
+    return text or type(error).__name__
+
+
+def _secret_headers(options: MasterOptions) -> Mapping[str, str]:
+    if options.user:
+        password = secret(options.password_file, "password_file")
+        return {"Authorization": "Basic " + b64encode(f"{options.user}:{password}".encode()).decode()}
+    token = secret(options.token_file, "token_file")
+    if not token:
+        return {}
+    if options.token_header.lower() == "authorization" and " " not in token:
+        token = f"Bearer {token}"
+    return {options.token_header: token}
+
+
+def _tls(options: MasterOptions) -> ssl.SSLContext | None:
+    if not options.url.startswith("https:"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=options.ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"{options.ca_file} holds no certificates ({error})", "give a file in PEM format"
+        ) from error

@@ -1,0 +1,230 @@
+"""A master's events, by websocket or SSE: they say where to look sooner, and nothing more.
+
+Buildbot keeps no event for those who are away, so none of them is relied on.
+"""
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from typing import Any, NamedTuple, Protocol
+
+import urllib3
+import websockets
+from websockets.sync.client import connect
+
+from pulseshim_plugins.buildbot_client import Client
+from pulseshim_plugins.buildbot_options import MasterOptions
+
+log = logging.getLogger(__name__)
+
+PATHS = (
+    "builds/*/new",
+    "builds/*/finished",
+    "buildrequests/*/new",
+    "buildrequests/*/complete",
+    "changes/*/new",
+    "workers/*/connected",
+    "workers/*/disconnected",
+)
+STEP_PATHS = ("steps/*/started", "steps/*/finished")
+
+_OK = 200
+_KEY_WORDS = 3
+_OPEN_SECONDS = 10.0
+_SILENCE_SECONDS = 600.0
+_PIECE = 65536
+
+
+class Hint(NamedTuple):
+    """Where something happened: a resource such as `builds`, and the number in it."""
+
+    resource: str
+    number: int
+
+
+class EventsLost(Exception):
+    """The master's events cannot be heard, or not any more."""
+
+
+class Events(Protocol):
+    """A way to hear a master's events.
+
+    `wait` gives the hints that came, or none after `timeout` seconds; it raises `EventsLost` once the
+    connection is gone.
+    """
+
+    def wait(self, timeout: float) -> list[Hint]:
+        """Give the hints that came, or none after `timeout` seconds."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+
+class WebSocketEvents:
+    """A master's events by its websocket, `/ws`. Raises `EventsLost` where there is none."""
+
+    def __init__(self, client: Client, paths: Iterable[str]) -> None:
+        address = client.base.replace("http", "ws", 1) + "ws"
+        headers = {name: text for name, text in client.headers.items() if name != "Accept"}
+        self._early: list[Hint] = []
+        self._open = ExitStack()
+        try:
+            connection = connect(
+                address,
+                ssl=client.tls,
+                additional_headers=headers,
+                open_timeout=_OPEN_SECONDS,
+                close_timeout=1,
+                user_agent_header=None,
+                compression=None,
+                proxy=None,
+            )
+            self._connection = self._open.enter_context(connection)
+            commands = [{"cmd": "startConsuming", "path": path, "_id": n} for n, path in enumerate(paths)]
+            for command in commands:
+                self._connection.send(json.dumps(command))
+            self._await_answers(len(commands))
+        except (OSError, ValueError, websockets.WebSocketException) as error:
+            self._open.close()
+            raise EventsLost(f"{address}: {error}") from error
+
+    def _await_answers(self, count: int) -> None:
+        deadline = time.monotonic() + _OPEN_SECONDS
+        while count:
+            answer = json.loads(self._connection.recv(deadline - time.monotonic()))
+            if "k" in answer:
+                self._early += _hints(answer["k"].split("/"))
+            elif answer.get("code") != _OK:
+                raise EventsLost(f"the websocket refuses to subscribe: {answer}")
+            else:
+                count -= 1
+
+    def wait(self, timeout: float) -> list[Hint]:
+        """Give the hints that came, or none after `timeout` seconds."""
+        hints, self._early = self._early, []
+        try:
+            while True:
+                answer = json.loads(self._connection.recv(0 if hints else timeout))
+                hints += _hints(str(answer.get("k", "")).split("/"))
+        except TimeoutError:
+            return hints
+        except (OSError, ValueError, websockets.WebSocketException) as error:
+            raise EventsLost(str(error)) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._open.close()
+
+
+class ServerSentEvents:
+    """A master's events by SSE, `/sse`, read in a thread. Raises `EventsLost` where there are none."""
+
+    def __init__(self, client: Client, paths: Iterable[str]) -> None:
+        try:
+            self._answer = client.stream("sse/listen", _SILENCE_SECONDS)
+            if self._answer.status != _OK:
+                raise EventsLost(f"{client.base}sse answers HTTP {self._answer.status}")
+            self._rest = b""
+            identity = self._handshake()
+            for path in paths:
+                if client.get(f"sse/add/{identity}/{path}").status != _OK:
+                    raise EventsLost(f"{client.base}sse refuses to subscribe to {path}")
+        except urllib3.exceptions.HTTPError as error:
+            raise EventsLost(str(error)) from error
+        self._hints: queue.SimpleQueue[list[Hint] | EventsLost] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="sse", daemon=True).start()
+
+    def _handshake(self) -> str:
+        deadline = time.monotonic() + _OPEN_SECONDS
+        while time.monotonic() < deadline:
+            for event, text in self._read():
+                if event == "handshake":
+                    return text
+        raise EventsLost("the SSE stream says nothing")
+
+    def _read(self) -> list[tuple[str, str]]:
+        """Give the events of the next piece of the stream, each with its name and text."""
+        piece = self._answer.read1(_PIECE)
+        if not piece:
+            raise EventsLost("the SSE stream ended")
+        *whole, self._rest = (self._rest + piece).replace(b"\r\n", b"\n").split(b"\n\n")
+        return [_event(block.decode("utf-8", "replace")) for block in whole]
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                hints = []
+                for name, text in self._read():
+                    if name == "event":
+                        hints += _hints(json.loads(text)["key"])
+                self._hints.put(hints)
+        except Exception as error:  # noqa: BLE001 - whatever ends the thread ends what it listens to
+            self._hints.put(EventsLost(f"{type(error).__name__}: {error}"))
+        finally:
+            self._answer.close()
+
+    def wait(self, timeout: float) -> list[Hint]:
+        """Give the hints that came, or none after `timeout` seconds."""
+        hints: list[Hint] = []
+        with suppress(queue.Empty):
+            while True:
+                came = self._hints.get(timeout=0 if hints else timeout)
+                if isinstance(came, EventsLost):
+                    raise came
+                hints += came
+        return hints
+
+    def close(self) -> None:
+        """Close the connection; the thread ends with it."""
+        with suppress(RuntimeError, ValueError, OSError):  # it is closed already
+            self._answer.shutdown()
+
+
+class NoEvents:
+    """A master whose events are not heard: there are never any hints."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def wait(self, timeout: float) -> list[Hint]:
+        """Wait, and give no hints."""
+        self._stop.wait(timeout)
+        return []
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def hear(client: Client, options: MasterOptions, stop: threading.Event) -> Events:
+    """Give the best way to hear a master's events that the options allow and the master has."""
+    paths = (*PATHS, *STEP_PATHS) if options.steps else PATHS
+    ways: dict[str, Callable[[Client, Iterable[str]], Events]] = {
+        "websocket": WebSocketEvents,
+        "sse": ServerSentEvents,
+    }
+    for name, way in ways.items():
+        if options.events not in ("auto", name):
+            continue
+        try:
+            events = way(client, paths)
+        except EventsLost as error:
+            log.warning("events not heard", extra={"master": client.base, "way": name, "error": str(error)})
+        else:
+            log.info("events heard", extra={"master": client.base, "way": name})
+            return events
+    return NoEvents(stop)
+
+
+def _event(block: str) -> tuple[str, str]:
+    fields: dict[str, Any] = dict(
+        line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(":")
+    )
+    return fields.get("event", ""), fields.get("data", "")
+
+
+def _hints(key: list[str]) -> list[Hint]:
+    return [Hint(key[0], int(key[1]))] if len(key) == _KEY_WORDS and key[1].isdigit() else []

@@ -1,0 +1,126 @@
+"""The listener: follows one master. What is announced comes from the master's state alone.
+
+It reads what it may have missed, then reads again where the master's events say that something happened, and
+everything each time `every` has passed.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from threading import Event
+
+from pulseshim import Checkpoint, State, seconds
+from pulseshim_plugins.buildbot_arrivals import CHANGES, REQUESTS, WORKERS, Changes, Requests, Workers
+from pulseshim_plugins.buildbot_builds import BUILDS, Builds
+from pulseshim_plugins.buildbot_client import Client, MasterUnavailable
+from pulseshim_plugins.buildbot_events import EventsLost, Hint, NoEvents, hear
+from pulseshim_plugins.buildbot_options import MasterOptions, server
+from pulseshim_plugins.buildbot_rows import Rows
+from pulseshim_shims.buildbot import BuildbotEvent, Heartbeat
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 0.5
+
+
+class Listener:
+    """One session with a master, from logging in to the loss of the connection."""
+
+    def __init__(
+        self, client: Client, state: State, options: MasterOptions, now: Callable[[], float]
+    ) -> None:
+        self._state = state
+        self._now = now
+        self._heartbeat = seconds(options.heartbeat)
+        self._rows = Rows(client, server(options.url), self._incarnation())
+        self._builds = Builds(client, state, self._rows, steps=options.steps)
+        self._changes = Changes(client, state, self._rows)
+        self._requests = Requests(client, state, self._rows)
+        self._workers = Workers(client, state, self._rows)
+        self._begin(client, server(options.url))
+
+    def _incarnation(self) -> str:
+        """Give what names this run of the master: when the listener met it, unbroken since.
+
+        From outside, nothing else tells one run of a master from the next.
+        """
+        cursor = self._state.get("cursor")
+        if not cursor.get("incarnation"):
+            self._state.set("cursor", {**cursor, "incarnation": f"boot{int(self._now())}"})
+        return self._state.get("cursor")["incarnation"]
+
+    def _begin(self, client: Client, name: str) -> None:
+        """Begin from now with a master that is not known, or that began anew itself."""
+        cursor = self._state.get("cursor")
+        known = cursor.get("server") == name
+        if known and client.last(BUILDS, "buildid") >= int(cursor.get(BUILDS, "0")):
+            return
+        if known:
+            log.warning("master began anew, its history is another", extra={"master": name})
+        for key in self._state.keys():  # noqa: SIM118 - a state is no mapping
+            self._state.set(key, {})
+        self._state.set("cursor", {"server": name, "incarnation": cursor.get("incarnation", "")})
+        for part in (self._builds, self._changes, self._requests, self._workers):
+            part.begin()
+
+    def look(self) -> Iterator[BuildbotEvent]:
+        """Give all that is to be announced."""
+        now = int(self._now())
+        yield from self._changes.look(now)
+        yield from self._requests.look(now)
+        yield from self._builds.look(now)
+        yield from self._workers.look()
+        number = int(now // self._heartbeat) if self._heartbeat else 0
+        if number and str(number) != self._state.get("cursor").get("heartbeat"):
+            self._state.set("cursor", {**self._state.get("cursor"), "heartbeat": str(number)})
+            yield Heartbeat(master=self._rows.master(), number=number)
+
+    def look_at(self, hints: list[Hint]) -> Iterator[BuildbotEvent]:
+        """Give what is to be announced of what hints tell of."""
+        now = int(self._now())
+        numbers: dict[str, set[int]] = defaultdict(set)
+        for hint in hints:
+            numbers[hint.resource].add(hint.number)
+        if CHANGES in numbers:
+            yield from self._changes.look(now)
+        if REQUESTS in numbers:
+            yield from self._requests.look(now, numbers[REQUESTS])
+        if "steps" in numbers:
+            yield from self._builds.look(now)
+        elif BUILDS in numbers:
+            yield from self._builds.look(now, numbers[BUILDS])
+        if WORKERS in numbers:
+            yield from self._workers.look()
+
+
+def listen(
+    state: State, stop: Event, options: MasterOptions, now: Callable[[], float] = time.time
+) -> Iterator[BuildbotEvent | Checkpoint]:
+    """Follow a master until `stop` is set. Raises `MasterUnavailable` and `SettingsError`."""
+    try:
+        with Client(options) as client:
+            # Heard before it is looked at: what happens in between is a hint that waits.
+            events = hear(client, options, stop)
+            try:
+                listener = Listener(client, state, options, now)
+                yield Checkpoint()
+                while not stop.is_set():
+                    if isinstance(events, NoEvents):
+                        events = hear(client, options, stop)
+                    yield from listener.look()
+                    yield Checkpoint()
+                    due = time.monotonic() + seconds(options.every)
+                    while not stop.is_set() and (left := due - time.monotonic()) > 0:
+                        hints = events.wait(min(left, _STOP_SECONDS))
+                        if hints:
+                            yield from listener.look_at(hints)
+                            yield Checkpoint()
+            finally:
+                events.close()
+    except (MasterUnavailable, EventsLost) as error:
+        state.set("cursor", {**state.get("cursor"), "incarnation": ""})
+        yield Checkpoint()
+        if isinstance(error, MasterUnavailable):
+            raise
+        log.info("master lost", extra={"master": options.url, "error": str(error)})

@@ -1,0 +1,137 @@
+"""The options of the buildbot plugin: one table a master, over what all masters share."""
+
+import os
+import re
+import urllib.parse
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from pulseshim import Duration, Settings, SettingsError, seconds
+from pulseshim_shims.buildbot import HIDDEN, MAX_BYTES
+
+_MASTER = re.compile(r"[A-Za-z0-9_-]+")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
+
+
+class SharedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What stands in `[plugins.buildbot]` for all masters, and may stand in a master's own table."""
+
+    #: The exchange for what happens at the master.
+    exchange: str = "exchange/build/"
+    #: Who logs in at the master. Empty: nobody, unless there is a token.
+    user: str = ""
+    #: A file that holds the user's password, and nothing else.
+    password_file: str = ""
+    #: A file that holds a token, which goes into a header of each request.
+    token_file: str = ""
+    #: The header for the token; in `Authorization`, `Bearer` is put before a token that is one word.
+    token_header: str = "Authorization"  # noqa: S105 - the name of a header is no secret
+    #: The authorities (PEM) that may sign the master's certificate. Empty: the system's.
+    ca_file: str = ""
+    #: Send password or token to a host that is not this one without TLS: both can be read on the way.
+    allow_plaintext: bool = False
+    #: How the master's events are heard: the websocket, else SSE; one of them alone; or not at all.
+    events: Literal["auto", "websocket", "sse", "none"] = "auto"
+    #: How often the master's state is read again though its events are heard.
+    every: Duration = "30s"
+    #: How long the master may take to answer.
+    timeout: Duration = "30s"
+    #: How often a master that answers is said to. `0s`: never.
+    heartbeat: Duration = "15m"
+    #: Announce the steps of builds, too.
+    steps: bool = False
+    #: Patterns of the names of properties that are never published; case does not matter.
+    hide_properties: tuple[str, ...] = HIDDEN
+    #: The limit for a message: its encoded envelope, in bytes.
+    max_bytes: Annotated[int, msgspec.Meta(ge=16384)] = MAX_BYTES
+
+
+class MasterOptions(SharedOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The table `[plugins.buildbot.masters.<name>]`: where a master is, and what is different with it."""
+
+    #: The address of its web interface.
+    url: str
+    #: The account to publish as. Not given: that of the plugin.
+    account: str | None = None
+
+
+class BuildbotOptions(SharedOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The table `[plugins.buildbot]`: the masters, and what they share."""
+
+    #: The masters, each in a table of its own.
+    masters: dict[str, MasterOptions] = {}
+
+
+def masters(settings: Settings) -> dict[str, MasterOptions]:
+    """Give the options of each master, what is shared included. Raises `SettingsError`."""
+    options = settings.options("buildbot", BuildbotOptions)
+    where = f"{settings.origin or 'settings'}: plugins.buildbot.masters"
+    found = {}
+    for name, own in options.masters.items():
+        given: Any = settings.plugins["buildbot"]["masters"][name]
+        shared = {
+            field.name: getattr(options, field.name)
+            for field in msgspec.structs.fields(SharedOptions)
+            if field.name not in given
+        }
+        found[name] = msgspec.structs.replace(own, **shared)
+        _check(f"{where}.{name}", name, found[name])
+    return found
+
+
+def server(url: str) -> str:
+    """Give what names a master in identities: its URL without scheme and trailing slash."""
+    return url.partition("://")[2].rstrip("/")
+
+
+def base(url: str) -> str:
+    """Give the URL of a master with one slash at its end."""
+    return url.rstrip("/") + "/"
+
+
+def secret(file: str, setting: str) -> str:
+    """Give what a file with a password or token holds. Raises `SettingsError`."""
+    if not file:
+        return ""
+    try:
+        with open(file, encoding="utf-8") as opened:
+            return opened.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{setting} {file} cannot be read ({error})", "correct the setting or the file's permissions"
+        ) from error
+
+
+def _check(where: str, name: str, options: MasterOptions) -> None:
+    """Raise `SettingsError` for what cannot be used."""
+    if not _MASTER.fullmatch(name):
+        raise SettingsError(f"{where} is no name of a master", "use letters, digits, - and _")
+    url = urllib.parse.urlsplit(options.url)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+        raise SettingsError(
+            f"{where}.url is no address of a Buildbot ({options.url!r})",
+            "write https://host/path/, with user and password in keys of their own",
+        )
+    if options.user and options.token_file:
+        raise SettingsError(f"{where} has both user and token_file", "remove one of them")
+    if bool(options.user) != bool(options.password_file):
+        raise SettingsError(
+            f"{where} needs user and password_file, or neither", "add the one that is missing"
+        )
+    secrets = options.user or options.token_file
+    if secrets and url.scheme == "http" and not (_is_loopback(url.hostname) or options.allow_plaintext):
+        raise SettingsError(
+            f"{where} would send a password or token without TLS",
+            "use https, or set allow_plaintext = true",
+        )
+    if not _HEADER.fullmatch(options.token_header):
+        raise SettingsError(f"{where}.token_header is no name of a header", "use letters, digits and -")
+    if options.ca_file and not os.path.isfile(options.ca_file):
+        raise SettingsError(f"{where}.ca_file: there is no file {options.ca_file}", "correct the path")
+    if not seconds(options.every):
+        raise SettingsError(f"{where}.every is no time", 'write for example "30s"')
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,143 @@
+"""A service for a Buildbot's master.cfg: records the start and the end of each build to the spool.
+
+It runs inside the master. So nothing here waits for a disk: the reactor collects what a build is made of from
+the master's own data, and a thread writes it down.
+"""
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+
+from buildbot.util import toJson
+from buildbot.util.service import BuildbotService
+from twisted.internet import defer, threads
+from twisted.python import log
+
+from pulseshim.recorder import record
+
+_RETRY_SECONDS = 5.0
+_STOP_SECONDS = 10.0
+_LONGEST_QUEUE = 10000
+
+
+class PulseshimReporter(BuildbotService):  # type: ignore[misc] # Buildbot has no types of its own
+    """Records each build of a master, when it starts and when it ends, under the feed `buildbot.<master>`.
+
+    `master` is the name of the master's table in pulseshim.toml, `spool` the directory of the spool.
+    """
+
+    name = "pulseshim"
+
+    def checkConfig(self, master: str, spool: str) -> None:  # noqa: N802 - Buildbot calls it so
+        """Take any names: whether the spool can be written to shows when there is something to write."""
+
+    @defer.inlineCallbacks
+    def reconfigService(self, master: str, spool: str) -> Generator[Any, Any, None]:  # noqa: N802
+        """Begin to record, or go on with other names."""
+        yield self._unsubscribe()
+        self._feed, self._spool = f"buildbot.{master}", spool
+        self._incarnation = f"pid{os.getpid()}-boot{int(time.time())}"
+        self._lock = defer.DeferredLock()
+        self._writer: Writer | None = Writer(self._feed, self._spool)
+        for state in ("new", "finished"):
+            consumer = yield self.master.mq.startConsuming(self._take, ("builds", None, state))
+            self._consumers.append(consumer)
+
+    @defer.inlineCallbacks
+    def stopService(self) -> Generator[Any, Any, None]:  # noqa: N802
+        """Record what is left, then end."""
+        yield self._unsubscribe()
+        yield super().stopService()
+
+    @defer.inlineCallbacks
+    def _unsubscribe(self) -> Generator[Any, Any, None]:
+        for consumer in getattr(self, "_consumers", ()):
+            yield consumer.stopConsuming()
+        self._consumers: list[Any] = []
+        writer: Writer | None = getattr(self, "_writer", None)
+        self._writer = None
+        if writer is not None:
+            yield self._lock.run(lambda: None)
+            yield threads.deferToThread(writer.stop)
+
+    def _take(self, key: tuple[str, ...], build: dict[str, Any]) -> None:
+        """Collect a build's data, one build after the other: what started is written before what ended."""
+        if build["masterid"] == self.master.masterid and self._writer is not None:
+            done = self._lock.run(self._collect, self._writer, build["buildid"], key[-1])
+            _ = done.addErrback(_complain)
+
+    @defer.inlineCallbacks
+    def _collect(self, writer: "Writer", buildid: int, state: str) -> Generator[Any, Any, None]:
+        get = self.master.data.get
+        build = yield get(("builds", buildid))
+        properties = yield get(("builds", buildid, "properties"))
+        request = yield get(("buildrequests", build["buildrequestid"]))
+        buildset = yield get(("buildsets", request["buildsetid"]))
+        builder = yield get(("builders", build["builderid"]))
+        worker = yield get(("workers", build["workerid"]))
+        changes = yield get(("builds", buildid, "changes"))
+        steps, logs = [], {}
+        if state == "finished":
+            steps = yield get(("builds", buildid, "steps"))
+            for step in steps:
+                logs[step["stepid"]] = list((yield get(("steps", step["stepid"], "logs"))))
+        writer.write(
+            {
+                "master_name": self.master.name,
+                "master_incarnation": self._incarnation,
+                "build": {**build, "properties": properties},
+                "buildset": buildset,
+                "builder": builder["name"] if builder else str(build["builderid"]),
+                "worker": worker["name"] if worker else str(build["workerid"]),
+                "changes": list(changes),
+                "steps": list(steps),
+                "logs": logs,
+            },
+            state,
+        )
+
+
+def _complain(failure: Any) -> None:
+    log.err(failure, "pulseshim: a build was not recorded")  # type: ignore[no-untyped-call] # Twisted's
+
+
+class Writer:
+    """A thread that writes invocations down, in the order they come, and again where that fails."""
+
+    def __init__(self, feed: str, spool: str) -> None:
+        self._feed, self._spool = os.fsencode(feed), os.fsencode(spool)
+        self._queue: queue.Queue[tuple[bytes, bytes, int] | None] = queue.Queue(_LONGEST_QUEUE)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulseshim", daemon=True)
+        self._thread.start()
+
+    def write(self, content: dict[str, Any], state: str) -> None:
+        """Have something written; never waits, and raises `queue.Full` where 10,000 wait already."""
+        encoded = json.dumps(content, default=toJson).encode()
+        self._queue.put_nowait((state.encode(), encoded, time.time_ns()))
+
+    def stop(self) -> None:
+        """Write what is left, for ten seconds at most."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            while not self._is_written(*item) and not self._stopping.is_set():
+                self._stopping.wait(_RETRY_SECONDS)
+
+    def _is_written(self, state: bytes, content: bytes, now: int) -> bool:
+        place = os.fsencode(os.getcwd())
+        try:
+            record(  # type: ignore[no-untyped-call] # it starts in hooks, where typing would cost
+                self._spool, self._feed, [state], [], content, place, now, os.urandom(16)
+            )
+        except OSError as error:
+            log.msg(f"pulseshim: {os.fsdecode(self._spool)} cannot be written ({error}), correct it")
+            return False
+        return True

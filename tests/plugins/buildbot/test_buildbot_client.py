@@ -1,0 +1,202 @@
+"""The client of the REST API beside servers that answer as real ones have been seen to."""
+
+import json
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pulseshim import PulseshimError, SettingsError
+from pulseshim.settings import Settings
+from pulseshim.testing import MemoryState
+from pulseshim_plugins.buildbot import pulseshim_problems
+from pulseshim_plugins.buildbot_client import Client, MasterUnavailable
+from pulseshim_plugins.buildbot_cursor import new_rows
+from pulseshim_plugins.buildbot_options import MasterOptions, masters
+
+Answer = tuple[int, str, bytes]
+
+
+class Web:
+    """A server whose answers a test gives, by the path and the number of requests before it."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.answer: Callable[[str, int], Answer] = lambda _path, _number: (404, "text/plain", b"")
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """Answers as the test says; a length of more than the content is a connection that is cut."""
+
+            def do_GET(self) -> None:
+                """Answer."""
+                web.requests.append(self.path)
+                status, kind, content = web.answer(self.path, len(web.requests) - 1)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_arguments: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """Give a server that answers as the test says."""
+    found = Web()
+    yield found
+    found.close()
+
+
+def page(name: str, rows: list[dict[str, Any]]) -> Answer:
+    """Give an answer with rows."""
+    return 200, "application/json", json.dumps({name: rows, "meta": {}}).encode()
+
+
+def test_an_answer_that_is_cut_short_is_read_again(web: Web) -> None:
+    """Half an answer is none: Buildbot 4.2 and 4.3 send some now and then."""
+    whole = page("builds", [{"buildid": 1}])
+    web.answer = lambda _path, number: whole if number else (200, "application/json", whole[2][:-5])
+
+    with Client(MasterOptions(url=web.url)) as client:
+        rows = client.rows("builds")
+
+    assert rows == [{"buildid": 1}]
+    assert len(web.requests) == 2
+
+
+def test_answers_that_are_always_cut_short_are_an_error(web: Web) -> None:
+    """What cannot be read whole is not read at all."""
+    web.answer = lambda _path, _number: (200, "application/json", b'{"builds": [{"buildid": 1}')
+
+    with Client(MasterOptions(url=web.url)) as client, pytest.raises(MasterUnavailable, match="cut short"):
+        client.rows("builds")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        ((200, "text/html", b"<html>log in</html>"), SettingsError, "is no Buildbot"),
+        ((302, "text/html", b""), SettingsError, "is no Buildbot"),
+        ((404, "text/html", b"<html>"), SettingsError, "is no Buildbot"),
+        ((403, "text/plain", b'{"error": "no"}'), SettingsError, "refuses to show builds"),
+        ((500, "text/plain", b'{"error": "no"}'), MasterUnavailable, "HTTP 500"),
+        ((502, "text/html", b"<html>"), MasterUnavailable, "HTTP 502"),
+    ],
+)
+def test_what_is_no_answer_is_named(web: Web, answer: Answer, kind: type[PulseshimError], said: str) -> None:
+    """A login page, another server, a refusal or a failure are told apart, with a remedy."""
+    web.answer = lambda _path, _number: answer
+
+    with Client(MasterOptions(url=web.url)) as client, pytest.raises(kind, match=said) as caught:
+        client.rows("builds")
+
+    assert caught.value.remedy
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(web: Web) -> None:
+    """JSON may hold what UTF-8 may not."""
+    web.answer = lambda _path, _number: (200, "application/json", b'{"builds": [{"x": "a\\ud800b"}]}')
+
+    with Client(MasterOptions(url=web.url)) as client:
+        rows = client.rows("builds")
+
+    assert rows == [{"x": "a?b"}]
+
+
+def test_a_row_that_becomes_visible_late_is_found(web: Web) -> None:
+    """A number that was left out is looked for again for two minutes, and then no more."""
+    visible = [1, 2, 4]
+
+    def answer(path: str, _number: int) -> Answer:
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)
+        after = int(query.get("changeid__gt", ["0"])[0])
+        among = {int(text) for text in query.get("changeid", [])}
+        found = [n for n in visible if (n in among if among else n > after)]
+        return page("changes", [{"changeid": number} for number in found])
+
+    web.answer = answer
+    state = MemoryState({"cursor": {"changes": "0"}})
+
+    def look(now: int) -> list[int]:
+        pages = new_rows(client, state, "changes", "changeid", now)
+        return [row["changeid"] for rows in pages for row in rows]
+
+    with Client(MasterOptions(url=web.url)) as client:
+        first = look(1000)
+        visible.insert(2, 3)
+        second, third = look(1030), look(1060)
+        visible.append(6)
+        fourth = look(1090)
+        late = look(1300)
+        visible.append(5)
+        too_late = look(1330)
+
+    assert (first, second, third, fourth) == ([1, 2, 4], [3], [], [6])
+    assert (late, too_late) == ([], [])
+    assert state.entries["gaps changes"] == {}
+
+
+def test_check_names_a_master_that_cannot_be_read(web: Web) -> None:
+    """`check` asks each master once and says what is wrong, with the remedy."""
+    web.answer = lambda _path, _number: (200, "text/html", b"<html>")
+    tables = {"buildbot": {"masters": {"ci": {"url": web.url}, "gone": {"url": "http://127.0.0.1:1/"}}}}
+
+    problems = list(
+        pulseshim_problems(settings=Settings(plugins=tables), states=lambda _feed: MemoryState(), waiting=0)
+    )
+
+    assert [problem.subject for problem in problems] == ["buildbot.ci", "buildbot.gone"]
+    assert "is no Buildbot" in problems[0].text
+    assert "does not answer (" in problems[1].text
+    assert "object at" not in problems[1].text
+
+
+def test_a_secret_is_not_sent_in_the_clear(tmp_path: Path) -> None:
+    """Nor are half a login or an address that is none taken; the key is named."""
+    wrong: list[dict[str, Any]] = [
+        {"url": "http://ci.example.org/", "user": "pulse", "password_file": str(tmp_path)},
+        {"url": "https://ci.example.org/", "user": "pulse"},
+        {"url": "https://user:pw@ci.example.org/"},
+        {"url": "ci.example.org"},
+        {"url": "https://ci.example.org/", "ca_file": str(tmp_path / "none")},
+        {"url": "https://ci.example.org/", "every": "0s"},
+    ]
+
+    for table in wrong:
+        with pytest.raises(SettingsError, match=r"plugins\.buildbot\.masters\.ci"):
+            masters(Settings(plugins={"buildbot": {"masters": {"ci": table}}}))
+
+
+def test_a_masters_own_table_overrides_what_is_shared() -> None:
+    """Each key of `[plugins.buildbot]` is the default of all masters."""
+    tables: dict[str, Any] = {
+        "every": "1m",
+        "steps": True,
+        "masters": {
+            "a": {"url": "https://a.example.org/", "steps": False, "account": "other"},
+            "b": {"url": "https://b.example.org/"},
+        },
+    }
+
+    found = masters(Settings(plugins={"buildbot": tables}))
+
+    assert (found["a"].every, found["a"].steps, found["a"].account) == ("1m", False, "other")
+    assert (found["b"].every, found["b"].steps, found["b"].account) == ("1m", True, None)
