@@ -189,7 +189,7 @@ def _read_all(directory: Path, feed: Feed[object]) -> None:
 
 def _read_bare(url: str, paths: list[str]) -> None:
     """Read the same pages, one after the other, and do nothing with them."""
-    pool = urllib3.PoolManager()
+    pool = urllib3.PoolManager(timeout=2.0, retries=9)
     for path in paths:
         pool.request("GET", url.rstrip("/") + path, headers={"Accept": "application/json"}).json()
     pool.clear()

@@ -59,14 +59,14 @@ class Builds:
     def _advance(self, build: Row, buildset: Row) -> Iterator[BuildEvent | StepEvent]:
         """Give what a build has come to since it was looked at, one state after the other."""
         place = self._state.get(BUILDS).get(str(build[_ID]), "")
+        if place == SEEN and not build["complete"] and not build.get("properties"):
+            return  # its row is there, and the master is about to fill it
+        steps = self._details(build, steps=build["complete"] or self._with_steps)
         if place == SEEN:
-            if not build["complete"] and not build.get("properties"):
-                return  # its row is there, and the master is about to fill it
             self._set(build[_ID], "started")
             yield self._event("started", build, buildset)
             place = "started"
         if place == "started":
-            steps = self._steps(build) if build["complete"] or self._with_steps else []
             yield from self._step_events(build, steps)
             if not build["complete"]:
                 return
@@ -74,11 +74,13 @@ class Builds:
             yield self._event("finished", build, buildset, steps)
             yield from self._logs(build, buildset, steps)
         elif place == "finished":
-            yield from self._logs(build, buildset, self._steps(build))
+            yield from self._logs(build, buildset, steps)
 
     def _logs(self, build: Row, buildset: Row, steps: Sequence[Row]) -> Iterator[BuildEvent]:
         """Give that all logs of a build are complete, if they are."""
-        logs = {step["stepid"]: self._client.rows(f"steps/{step['stepid']}/logs") for step in steps}
+        numbers = [step["stepid"] for step in steps]
+        found = self._client.together([f"steps/{number}/logs" for number in numbers])
+        logs = dict(zip(numbers, found, strict=True))
         if all(log["complete"] for part in logs.values() for log in part):
             event = self._event("log_uploaded", build, buildset, steps, logs)
             self._leave(build[_ID])
@@ -92,11 +94,6 @@ class Builds:
         steps: Sequence[Row] = (),
         logs: dict[int, list[Row]] | None = None,
     ) -> BuildEvent:
-        number = build[_ID]
-        if number not in self._changes:
-            if len(self._changes) > _KEPT:
-                self._changes.clear()
-            self._changes[number] = self._client.rows(f"builds/{number}/changes")
         return BuildEvent(
             master=self._rows.master(build["masterid"]),
             state=state,
@@ -104,13 +101,23 @@ class Builds:
             builder=self._rows.builder(build["builderid"]),
             worker=self._rows.worker(build["workerid"]),
             buildset=buildset,
-            changes=self._changes[number],
+            changes=self._changes[build[_ID]],
             steps=steps,
             logs=logs or {},
         )
 
-    def _steps(self, build: Row) -> list[Row]:
-        return self._client.rows(f"builds/{build[_ID]}/steps")
+    def _details(self, build: Row, *, steps: bool) -> list[Row]:
+        """Give the steps of a build, if they are wanted, and keep its changes: they stay as they are."""
+        number = build[_ID]
+        paths = [f"builds/{number}/steps"] if steps else []
+        if number not in self._changes:
+            paths.append(f"builds/{number}/changes")
+        found = self._client.together(paths)
+        if number not in self._changes:
+            if len(self._changes) > _KEPT:
+                self._changes.clear()
+            self._changes[number] = found[-1]
+        return found[0] if steps else []
 
     def _step_events(self, build: Row, steps: Sequence[Row]) -> Iterator[StepEvent]:
         """Give what the steps of a build have come to, where that is wanted."""

@@ -3,7 +3,8 @@
 import json
 import ssl
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,9 @@ from pulseshim import PulseshimError, SettingsError, seconds
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
 from pulseshim_shims.buildbot_payload import Row
 
-_TRIES = 5
+_TRIES = 6
+_FIRST_WAIT = 2.0
+_AT_ONCE = 3
 _REFUSED = (401, 403)
 _OK = 200
 _REDIRECTS = range(300, 400)
@@ -28,7 +31,7 @@ class MasterUnavailable(PulseshimError):
 
 
 class Client:
-    """A connection to one master. Used by one thread at a time.
+    """A way to read one master.
 
     `headers` go with each request, the one for its websocket included: what was logged in with is in them.
     """
@@ -40,7 +43,8 @@ class Client:
         self._secrets = _secret_headers(options)
         self.headers: dict[str, str] = dict(self._secrets)
         self.tls = _tls(options)
-        self._pool = urllib3.PoolManager(maxsize=2, retries=False, ssl_context=self.tls)
+        self._pool = urllib3.PoolManager(maxsize=_AT_ONCE + 1, retries=False, ssl_context=self.tls)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="buildbot")
 
     def __enter__(self) -> Self:
         self.log_in()
@@ -49,6 +53,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
 
     def log_in(self) -> None:
@@ -96,6 +101,12 @@ class Client:
             f"{self.base} gives answers that are cut short ({path})", "it is asked again; see its twistd.log"
         )
 
+    def together(self, paths: Sequence[str]) -> list[list[Row]]:
+        """Give the rows of several resources that cannot be joined, asked for three at a time."""
+        if len(paths) == 1:
+            return [self.rows(paths[0])]
+        return list(self._threads.map(self.rows, paths))
+
     def after(self, resource: str, field: str, last: int, *more: tuple[str, Any]) -> list[Row]:
         """Give the next rows of a collection, a page of them at most, whose number is over `last`."""
         place = [(f"{field}__gt", last), ("order", field), ("limit", _PAGE)]
@@ -117,17 +128,29 @@ class Client:
         return int(rows[0][field]) if rows else 0
 
     def get(self, path: str) -> urllib3.BaseHTTPResponse:
-        """Give the answer to a GET of a path below the URL; where the connection is cut, ask again."""
+        """Give the answer to a GET of a path below the URL; where it is cut or stays away, ask again.
+
+        Buildbot 4.2 and 4.3 write answers from a thread and may not notice that there is something to send
+        until something else happens: so the first wait is short, and each is twice as long as the one before.
+        """
         failure: Exception | None = None
+        wait, left = min(_FIRST_WAIT, self._timeout), self._timeout
         for _ in range(_TRIES):
+            timeout = urllib3.Timeout(connect=self._timeout, read=wait)
             try:
                 return self._pool.request(
-                    "GET", self.base + path, headers=self.headers, timeout=self._timeout, redirect=False
+                    "GET", self.base + path, headers=self.headers, timeout=timeout, redirect=False
                 )
+            except urllib3.exceptions.ReadTimeoutError as error:
+                failure = error
+                left -= wait
+                wait = min(2 * wait, left)
             except urllib3.exceptions.ProtocolError as error:
                 failure = error
             except urllib3.exceptions.HTTPError as error:
                 failure = error
+                break
+            if wait <= 0:
                 break
         raise MasterUnavailable(
             f"{self.base} does not answer ({_reason(failure)})", "it is asked again until it does"
