@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pulseshim.errors import StoreCorrupt, StoreError, StoreUnavailable, StoreVe
 from pulseshim.schema import MIGRATIONS
 
 _BUSY_SECONDS = 30.0
+_PAUSE_SECONDS = 0.01
 _MEMORY = "file::memory:"
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -39,13 +41,14 @@ class Database:
         return f"{self.path.absolute().as_uri()}?mode={mode}"
 
     def _prepare(self, *, readonly: bool) -> None:
-        known, found = len(self._migrations), self._version()
+        known = len(self._migrations)
+        found, tables = self._look()
         if found > known:
             raise StoreVersion(
                 f"{self.path} has schema version {found}, this pulseshim knows versions up to {known}",
                 "install the version of pulseshim that wrote it, or a later one",
             )
-        if found == 0 and self.query("SELECT 1 FROM sqlite_schema LIMIT 1"):
+        if found == 0 and tables:
             raise StoreVersion(
                 f"{self.path} is a database of something else", "name another directory in store.directory"
             )
@@ -62,10 +65,33 @@ class Database:
         if readonly:
             return
         # Only now: what is not ours, or of another version, stays as it is to the last byte.
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self._connection.execute("PRAGMA synchronous = FULL")
         if found < known:
             self._migrate()
+
+    def _write_ahead(self) -> None:
+        """Switch to WAL. Where others do so at the same moment, SQLite does not wait for them by itself."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+    def _look(self) -> tuple[int, int]:
+        """Give the schema's version and the number of its parts, both of one moment: others may begin now."""
+        self._connection.execute("BEGIN")
+        try:
+            ((parts,),) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+            return self._version(), int(parts)
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])

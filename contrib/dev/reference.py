@@ -188,7 +188,10 @@ def errors() -> Iterator[str]:
     """Give a table of all errors, those of the core first, with their exit codes."""
     _import_all()
     yield "| error | is a | exit code | meaning |\n|---|---|---|---|"
-    for kind in sorted(error_types(PulseshimError), key=lambda kind: kind.__module__ != "pulseshim.errors"):
+    # Within a module as it is written; which module was imported first must not matter.
+    of_core = "pulseshim.errors"
+    kinds = sorted(error_types(PulseshimError), key=lambda kind: kind.__module__)
+    for kind in sorted(kinds, key=lambda kind: kind.__module__ != of_core):
         base = kind.__mro__[1].__name__
         parent = "" if base == "Exception" else f"`{base}`"
         meaning = _cell(_doc(kind).partition("\n\n")[0])
