@@ -169,10 +169,14 @@ def check(master: BuildbotMaster, held: list[Held]) -> None:
 
 
 def stop_builds(master: BuildbotMaster) -> None:
-    """Stop all builds that run, and wait for their end."""
-    for row in master.rows("builds?complete=false"):
-        master.control(f"builds/{row['buildid']}", "stop", reason="enough")
-    master.wait_until(lambda: not master.rows("builds?complete=false"), "stopped")
+    """Stop what runs, and what is built in its place, until no request is left."""
+
+    def is_quiet() -> bool:
+        for row in master.rows("builds?complete=false"):
+            master.control(f"builds/{row['buildid']}", "stop", reason="enough")
+        return not master.rows("buildrequests?complete=false")
+
+    master.wait_until(is_quiet, "stopped")
 
 
 def test_a_consumer_holds_what_the_master_has_to_tell(master: BuildbotMaster, service: Service) -> None:
@@ -215,7 +219,7 @@ def test_a_consumer_holds_what_the_master_has_to_tell(master: BuildbotMaster, se
     master.wait_until(lambda: master.rows("builds?complete=false"), "tried again")
     stop_builds(master)
     service.start()
-    service.wait_until(lambda: expected(master) <= set(service.told()), "all announced")
+    service.wait_until(lambda: not expected(master) - set(service.told()), "all announced")
     service.stop()
 
     check(master, service.held())
