@@ -8,6 +8,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from threading import Event
 
 from pulseshim import Checkpoint, State, seconds
@@ -22,6 +23,12 @@ from pulseshim_shims.buildbot import BuildbotEvent, Heartbeat
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
+_STEP = 100
+_DATED = (
+    (BUILDS, "buildid", "complete_at"),
+    (REQUESTS, "buildrequestid", "complete_at"),
+    (CHANGES, "changeid", "when_timestamp"),
+)
 
 
 class Listener:
@@ -92,6 +99,36 @@ class Listener:
             yield from self._builds.look(now, numbers[BUILDS])
         if WORKERS in numbers:
             yield from self._workers.look()
+
+
+def catch_up(
+    state: State, options: MasterOptions, now: Callable[[], float] = time.time
+) -> Iterator[BuildbotEvent | Checkpoint]:
+    """Look once at a master: what there is to announce by now. Raises as `listen` does."""
+    with Client(options) as client:
+        listener = Listener(client, state, options, now)
+        yield Checkpoint()
+        for number, event in enumerate(listener.look(), 1):
+            yield event
+            if not number % _STEP:
+                yield Checkpoint()
+
+
+def rewind(
+    state: State, since: datetime, options: MasterOptions, now: Callable[[], float] = time.time
+) -> None:
+    """Set the state back: the next look gives the builds and requests that ended from a time on, too.
+
+    And the changes that were made from then on. What was there before, between them, is given as well.
+    """
+    with Client(options) as client:
+        Listener(client, state, options, now)
+        for resource, field, time_of in _DATED:
+            place = [(f"{time_of}__ge", int(since.timestamp())), ("order", field), ("limit", 1)]
+            for row in client.rows(resource, place):
+                cursor = state.get("cursor")
+                first = min(int(cursor.get(resource, "0")), row[field] - 1)
+                state.set("cursor", {**cursor, resource: str(first)})
 
 
 def listen(
