@@ -19,6 +19,9 @@ from tests.node import free_port
 
 START_SECONDS = 90
 
+PROGRAMS = Path(os.environ.get("BUILDBOT_PROGRAMS", Path(sys.executable).parent))
+"""Where `buildbot`, `buildbot-worker` and `twistd` are: those of the tests, or of another Buildbot."""
+
 MASTER_CFG = """\
 from buildbot.plugins import changes, reporters, schedulers, steps, util, worker
 from buildbot.process.results import EXCEPTION
@@ -238,7 +241,7 @@ class BuildbotMaster:
             return False
 
     def _spawn(self, name: str, tac: str) -> subprocess.Popen[bytes]:
-        twistd = [str(Path(sys.executable).parent / "twistd"), "--nodaemon", "--no_save"]
+        twistd = [str(PROGRAMS / "twistd"), "--nodaemon", "--no_save"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("PULSESHIM_")}
         with (self.directory / f"{name}.out").open("ab") as out:
             return subprocess.Popen(
@@ -251,7 +254,7 @@ class BuildbotMaster:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(Path(sys.executable).parent / program), *arguments],
+            [str(PROGRAMS / program), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -8,7 +8,8 @@ from pulseshim import Exchange, Feed, Problem, PulseshimError, Settings, State, 
 from pulseshim.errors import PluginError
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.buildbot_recorded import read_build
-from pulseshim_shims.buildbot import MESSAGES, buildbot_messages
+from pulseshim_shims.buildbot import buildbot_messages
+from pulseshim_shims.buildbot_message import MESSAGES
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from pulseshim import State
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_cursor import SEEN, new_rows
 from pulseshim_plugins.buildbot_rows import Rows
-from pulseshim_shims.buildbot import ChangeEvent, RequestEvent, RequestState, WorkerEvent, WorkerState
+from pulseshim_shims.buildbot_event import ChangeEvent, RequestEvent, RequestState, WorkerEvent, WorkerState
 from pulseshim_shims.buildbot_payload import Row
 
 CHANGES = "changes"

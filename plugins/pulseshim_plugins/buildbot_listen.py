@@ -18,7 +18,7 @@ from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_events import EventsLost, Hint, NoEvents, hear
 from pulseshim_plugins.buildbot_options import MasterOptions, server
 from pulseshim_plugins.buildbot_rows import Rows
-from pulseshim_shims.buildbot import BuildbotEvent, Heartbeat
+from pulseshim_shims.buildbot_event import BuildbotEvent, Heartbeat
 
 log = logging.getLogger(__name__)
 

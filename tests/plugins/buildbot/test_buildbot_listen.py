@@ -14,7 +14,8 @@ from pulseshim import Checkpoint
 from pulseshim.testing import MemoryState
 from pulseshim_plugins.buildbot_listen import catch_up, listen, rewind
 from pulseshim_plugins.buildbot_options import MasterOptions
-from pulseshim_shims.buildbot import Heartbeat, buildbot_messages
+from pulseshim_shims.buildbot import buildbot_messages
+from pulseshim_shims.buildbot_event import Heartbeat
 from tests.buildbot_master import BuildbotMaster
 
 if TYPE_CHECKING:
