@@ -89,7 +89,7 @@ class Listener:
         elif BUILDS in numbers:
             yield from self._builds.look(now, numbers[BUILDS])
         if WORKERS in numbers:
-            yield from self._workers.look()
+            yield from self._workers.look([hint.row for hint in hints if hint.resource == WORKERS])
 
 
 def catch_up(
