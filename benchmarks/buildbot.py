@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from statistics import median, quantiles
@@ -22,6 +22,7 @@ from benchmarks.measure import Row, ratio_row, seconds_of
 from benchmarks.node import node
 from pulseshim.account import Account
 from pulseshim.consumer import Consumer
+from pulseshim.envelope import Envelope
 from pulseshim.feed import Feed, StreamSource
 from pulseshim.settings import Settings, StoreSettings
 from pulseshim.source import Outlet, listen
@@ -29,9 +30,9 @@ from pulseshim.store import open_store
 from pulseshim_plugins.buildbot import pulseshim_feeds
 from tests.buildbot_master import BuildbotMaster
 
-_BUILDS = 30
+_BUILDS = 20
 _CAUGHT_UP = 1000
-_ROUNDS = 2
+_PARTS = 8
 _SETTLE_SECONDS = 5
 _IDLE_SECONDS = 60
 _JOINED = ("builds?", "buildrequests?", "buildsets?", "changes?")
@@ -48,6 +49,7 @@ def measure() -> list[Row]:
             master.start_worker()
             with _service(root, master, broker.port) as process:
                 rows = [_latency(master, broker.port), *_idle(master, process)]
+            master.build("steady")  # the one that is multiplied
             master.stop()
             _multiply(root / "master" / "master" / "state.sqlite", _CAUGHT_UP)
             master.start()
@@ -141,13 +143,11 @@ def _catch_up(root: Path, master: BuildbotMaster) -> list[Row]:
     seen, logger = _Seen(), logging.getLogger("urllib3.connectionpool")
     logger.addHandler(seen)
     logger.setLevel(logging.DEBUG)
-    _read_all(root / "once", feed)
-    logger.removeHandler(seen)
-    logger.setLevel(logging.WARNING)
-    ours, bare = [], []
-    for number in range(_ROUNDS):  # the first reading has warmed the master up
-        ours.append(seconds_of(lambda: _read_all(root / f"round{number}", feed)))  # noqa: B023 - called at once
-        bare.append(seconds_of(lambda: _read_bare(master.url, seen.paths)))
+    try:
+        ours, bare = _read_in_turn(settings, feed, master.url, seen)
+    finally:
+        logger.removeHandler(seen)
+        logger.setLevel(logging.WARNING)
     joined = sum(path.startswith(tuple(f"/api/v2/{name}" for name in _JOINED)) for path in seen.paths)
     limit = _CAUGHT_UP // 25 + 20
     what = f"catch-up over {_CAUGHT_UP} builds"
@@ -163,28 +163,45 @@ def _catch_up(root: Path, master: BuildbotMaster) -> list[Row]:
     ]
 
 
-def _read_all(directory: Path, feed: Feed[object]) -> None:
-    """Catch up from nothing, into a store of its own."""
-    assert isinstance(feed.source, StreamSource)
-    store = open_store(Settings(store=StoreSettings(directory=str(directory))))
+def _read_in_turn(
+    settings: Settings, feed: Feed[object], url: str, seen: _Seen
+) -> tuple[list[float], list[float]]:
+    """Catch up from nothing, and read the same pages again with a bare client, one part after the other.
+
+    Gives the seconds of each part, ours and those of the bare client. The parts have the same number of
+    builds; the first has the requests, too. The bare client comes second, when the master is warm.
+    """
+    source = feed.source
+    assert isinstance(source, StreamSource)
+    store = open_store(settings)
+    state = store.outbox.state(feed.name)
+    known = {"server": url.partition("://")[2].rstrip("/"), "workers": "1"}
+    state.set("cursor", {**known, "builds": "0", "buildrequests": "0", "changes": "0"})
+    store.outbox.store([], state=state)
+    ours: list[float] = []
+    bare: list[float] = []
+    stop = threading.Event()
+    told, begun, first = 0, time.perf_counter(), 0
+
+    def stored(envelopes: Sequence[Envelope]) -> None:
+        nonlocal told, begun, first
+        told += sum(envelope.type == "buildbot.log-uploaded" for envelope in envelopes)
+        if told < (len(ours) + 1) * _CAUGHT_UP // _PARTS:
+            return
+        ours.append(time.perf_counter() - begun)
+        paths = seen.paths[first:]
+        bare.append(seconds_of(lambda: _read_bare(url, paths)))
+        del seen.paths[first + len(paths) :]
+        first = len(seen.paths)
+        if len(ours) == _PARTS:
+            stop.set()
+        begun = time.perf_counter()
+
     try:
-        state = store.outbox.state(feed.name)
-        options = feed.source.listen.keywords["options"]  # type: ignore[attr-defined] # it is a partial
-        server = options.url.partition("://")[2].rstrip("/")
-        state.set(
-            "cursor", {"server": server, "builds": "0", "buildrequests": "0", "changes": "0", "workers": "1"}
-        )
-        store.outbox.store([], state=state)
-        stop, missing = threading.Event(), [_CAUGHT_UP * 4]
-
-        def stored(envelopes: object) -> None:
-            missing[0] -= len(envelopes)  # type: ignore[arg-type] # a sequence
-            if missing[0] <= 0:
-                stop.set()
-
-        listen(store.outbox, [Outlet(feed, "")], feed.source, stop, stored, lambda: 0.0, lambda *_: None)
+        listen(store.outbox, [Outlet(feed, "")], source, stop, stored, lambda: 0.0, lambda *_: None)
     finally:
         store.close()
+    return ours, bare
 
 
 def _read_bare(url: str, paths: list[str]) -> None:
@@ -196,7 +213,7 @@ def _read_bare(url: str, paths: list[str]) -> None:
 
 
 def _multiply(database: Path, wanted: int) -> None:
-    """Copy the rows of the last build of `good` until there are so many builds that have ended."""
+    """Copy the rows of the last build until there are so many builds that have ended."""
     with closing(sqlite3.connect(database)) as connection, connection:
         (build, request, buildset, builder) = connection.execute(
             "SELECT builds.id, buildrequestid, buildsetid, builds.builderid FROM builds"
