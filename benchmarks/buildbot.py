@@ -144,7 +144,7 @@ def _catch_up(root: Path, master: BuildbotMaster) -> list[Row]:
     logger.addHandler(seen)
     logger.setLevel(logging.DEBUG)
     try:
-        ours, bare = _read_in_turn(settings, feed, master.url, seen)
+        turn = _read_in_turn(settings, feed, master.url, seen)
     finally:
         logger.removeHandler(seen)
         logger.setLevel(logging.WARNING)
@@ -152,7 +152,7 @@ def _catch_up(root: Path, master: BuildbotMaster) -> list[Row]:
     limit = _CAUGHT_UP // 25 + 20
     what = f"catch-up over {_CAUGHT_UP} builds"
     return [
-        ratio_row(f"{what}, to a bare client", ours, bare, "at most", 1.5),
+        ratio_row(f"{what}, to a bare client", turn.ours, turn.bare, "at most", 1.5),
         Row(
             f"{what}: requests that join",
             f"at most {limit}",
@@ -163,14 +163,47 @@ def _catch_up(root: Path, master: BuildbotMaster) -> list[Row]:
     ]
 
 
-def _read_in_turn(
-    settings: Settings, feed: Feed[object], url: str, seen: _Seen
-) -> tuple[list[float], list[float]]:
-    """Catch up from nothing, and read the same pages again with a bare client, one part after the other.
+class _InTurn:
+    """Measures parts of a catch-up, and after each how long a bare client takes to read the same pages.
 
-    Gives the seconds of each part, ours and those of the bare client. The parts have the same number of
-    builds; the first has the requests, too. The bare client comes second, when the master is warm.
+    `ours` and `bare` are the seconds. The parts have the same number of builds; the first has the requests,
+    too. The bare client comes second, when the master is warm.
     """
+
+    def __init__(self, url: str, seen: _Seen) -> None:
+        self.ours: list[float] = []
+        self.bare: list[float] = []
+        self.failures: list[str] = []
+        self.stop = threading.Event()
+        self._url = url
+        self._seen = seen
+        self._told = self._first = 0
+        self._begun = time.perf_counter()
+
+    def stored(self, envelopes: Sequence[Envelope]) -> None:
+        """Take note of what was stored; where a part ends with it, let the bare client read."""
+        self._told += sum(envelope.type == "buildbot.log-uploaded" for envelope in envelopes)
+        if self._told < (len(self.ours) + 1) * _CAUGHT_UP // _PARTS:
+            return
+        self.ours.append(time.perf_counter() - self._begun)
+        last = len(self._seen.paths)
+        paths = self._seen.paths[self._first : last]
+        self.bare.append(seconds_of(lambda: _read_bare(self._url, paths)))
+        del self._seen.paths[last:]
+        self._first = last
+        if len(self.ours) == _PARTS:
+            self.stop.set()
+        self._begun = time.perf_counter()
+
+    def condition(self, how: str, why: str) -> None:
+        """End where the catch-up fails: it would begin again."""
+        if how != "connected":
+            self.failures.append(why)
+            self.stop.set()
+
+
+def _read_in_turn(settings: Settings, feed: Feed[object], url: str, seen: _Seen) -> _InTurn:
+    """Catch up from nothing, into a store of its own."""
     source = feed.source
     assert isinstance(source, StreamSource)
     store = open_store(settings)
@@ -178,37 +211,24 @@ def _read_in_turn(
     known = {"server": url.partition("://")[2].rstrip("/"), "workers": "1"}
     state.set("cursor", {**known, "builds": "0", "buildrequests": "0", "changes": "0"})
     store.outbox.store([], state=state)
-    ours: list[float] = []
-    bare: list[float] = []
-    stop = threading.Event()
-    told, begun, first = 0, time.perf_counter(), 0
-
-    def stored(envelopes: Sequence[Envelope]) -> None:
-        nonlocal told, begun, first
-        told += sum(envelope.type == "buildbot.log-uploaded" for envelope in envelopes)
-        if told < (len(ours) + 1) * _CAUGHT_UP // _PARTS:
-            return
-        ours.append(time.perf_counter() - begun)
-        paths = seen.paths[first:]
-        bare.append(seconds_of(lambda: _read_bare(url, paths)))
-        del seen.paths[first + len(paths) :]
-        first = len(seen.paths)
-        if len(ours) == _PARTS:
-            stop.set()
-        begun = time.perf_counter()
-
+    turn = _InTurn(url, seen)
     try:
-        listen(store.outbox, [Outlet(feed, "")], source, stop, stored, lambda: 0.0, lambda *_: None)
+        listen(store.outbox, [Outlet(feed, "")], source, turn.stop, turn.stored, lambda: 0.0, turn.condition)
     finally:
         store.close()
-    return ours, bare
+    if turn.failures:
+        raise RuntimeError(turn.failures[0])
+    return turn
 
 
 def _read_bare(url: str, paths: list[str]) -> None:
-    """Read the same pages, one after the other, and do nothing with them."""
+    """Read the same pages, one after the other, and do nothing with them; those that are cut, once more."""
     pool = urllib3.PoolManager(timeout=2.0, retries=9)
     for path in paths:
-        pool.request("GET", url.rstrip("/") + path, headers={"Accept": "application/json"}).json()
+        while True:
+            with suppress(ValueError):
+                pool.request("GET", url.rstrip("/") + path, headers={"Accept": "application/json"}).json()
+                break
     pool.clear()
 
 
