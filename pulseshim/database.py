@@ -67,6 +67,8 @@ class Database:
         # Only now: what is not ours, or of another version, stays as it is to the last byte.
         self._write_ahead()
         self._connection.execute("PRAGMA synchronous = FULL")
+        # What is deleted is overwritten: some of it is deleted because nobody may read it any more.
+        self._connection.execute("PRAGMA secure_delete = ON")
         if found < known:
             self._migrate()
 
@@ -124,6 +126,14 @@ class Database:
         """Give all rows of a query."""
         with self._lock, self._translated():
             return self._connection.execute(sql, parameters).fetchall()
+
+    def scrub(self) -> None:
+        """Write the log of the last steps into the file and empty it: it holds what they deleted.
+
+        Where somebody reads at this moment, that is left to the next time.
+        """
+        with self._lock, self._translated():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

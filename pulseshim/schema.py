@@ -78,4 +78,8 @@ CREATE TABLE conditions (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_ADMISSION = """
+ALTER TABLE envelopes ADD COLUMN admission INTEGER NOT NULL DEFAULT 0 CHECK (admission IN (0, 1))
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ADMISSION)
