@@ -65,7 +65,7 @@ class Admission:
         self._wanted = threading.Event()
         self._asked: Sequence[Stored] = ()
         self._answer = _Answer()
-        self._is_held = False
+        self._held_for = ""
 
     @property
     def is_asked(self) -> bool:
@@ -105,8 +105,8 @@ class Admission:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - nothing goes out unless it was admitted
             return self._hold(error)
         self._backoff.reset()
-        if self._is_held:
-            self._is_held = False
+        if self._held_for:
+            self._held_for = ""
             self._ends.condition("open", "")
         # In this order: who sees that nothing is asked must see the answer, too.
         self._answer, self.has_answered = _Answer(positions, until), True
@@ -134,9 +134,10 @@ class Admission:
     def _hold(self, error: BaseException) -> float:
         # What another error says may be of what must not be told.
         text = str(error) if isinstance(error, PulseshimError) else f"{type(error).__name__} was raised"
-        log.warning("messages held back", extra={"exchange": self.exchange, "error": text})
-        self._is_held = True
-        self._ends.condition(HELD_BACK, text)
+        if text != self._held_for:
+            self._held_for = text
+            log.warning("messages held back", extra={"exchange": self.exchange, "error": text})
+            self._ends.condition(HELD_BACK, text)
         self._wanted.set()
         wait = error.retry_after if isinstance(error, SourceUnavailable) else 0.0
         return max(wait, self._backoff.next())
