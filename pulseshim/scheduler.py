@@ -6,12 +6,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pulseshim.errors import SettingsError
 
+_FIELDS = 5
+_DAY = 2
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NUMBERS = re.compile(r"(\*(?=/)|(?P<first>[0-7])(-(?P<last>[0-7]))?)(/(?P<step>[1-7]))?")
 
@@ -84,20 +87,29 @@ class Scheduler:
             self._scheduler.shutdown(wait=False)
 
 
-def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | CronTrigger:
+def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | OrTrigger:
     """Give when a feed is due."""
     if isinstance(every, timedelta):
         return IntervalTrigger(seconds=every.total_seconds(), jitter=jitter or None, timezone=UTC)
     try:
         *fields, weekdays = every.split()
-        cron = CronTrigger.from_crontab(" ".join([*fields, _named(weekdays)]), timezone=UTC)
+        crons = [
+            CronTrigger.from_crontab(" ".join(each), timezone=UTC)
+            for each in _either([*fields, _named(weekdays)])
+        ]
     except ValueError as error:
         raise SettingsError(
             f"the schedule of {name} is no cron expression ({error})",
             'give five fields, such as "*/5 * * * *", or use every = "5m"',
         ) from error
-    cron.jitter = jitter or None
-    return cron
+    return OrTrigger(crons, jitter=jitter or None)
+
+
+def _either(fields: list[str]) -> list[list[str]]:
+    """Give the expressions of which one must fit: to cron, a day of the month or a weekday is enough."""
+    if len(fields) != _FIELDS or any(field.startswith("*") for field in fields[_DAY::2]):
+        return [fields]
+    return [[*fields[:4], "*"], [*fields[:_DAY], "*", *fields[3:]]]
 
 
 def _named(weekdays: str) -> str:

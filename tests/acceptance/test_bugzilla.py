@@ -135,7 +135,7 @@ def test_poll_announces_what_changed_since_the_last_one(
 def test_run_announces_changes_as_they_come(
     site: BugSite, server: BugzillaServer, vhost: "VirtualHost"
 ) -> None:
-    """The service polls by its schedule, ends well on SIGTERM, and status shows poll and cursor."""
+    """The service polls by its schedule, alone on its store; status shows poll and cursor; it ends well."""
     queue = vhost.bind_queue(SIMPLE)
     site.configure('every = "200ms"')
     service = site.start("run")
@@ -145,10 +145,15 @@ def test_run_announces_changes_as_they_come(
     at = server.change(2)
     site.wait_until(lambda: site.status()["exchanges"][0]["confirmed"], "announced")
     status = site.status()
+    beside = site.pulseshim("poll", "--since", "1h")
     service.send_signal(signal.SIGTERM)
 
     assert service.wait(15) == 0
     assert changes(vhost, queue) == [("2", 2, at)]
+    assert beside.returncode == 2
+    assert re.search(
+        r"pulseshim run \(process \d+\) works on .*\n +it polls by itself .* stop it first", beside.stderr
+    )
     conditions = {c["subject"]: c["condition"] for c in status["conditions"]}
     assert conditions["poll bugzilla.main"] == "done"
     cursors = {(c["feed"], c["field"]): c["value"] for c in status["cursors"]}
