@@ -48,10 +48,15 @@ class Polls:
         until = self._outbox.state(feed).get(_PAUSE).get("until")
         return max(0.0, datetime.fromisoformat(until).timestamp() - self._now()) if until else 0.0
 
-    def once(self, outlets: Sequence[Outlet], since: datetime | None = None) -> BaseException | None:
+    def once(
+        self,
+        outlets: Sequence[Outlet],
+        since: datetime | None = None,
+        went_on: Callable[[str], object] = lambda _text: None,
+    ) -> BaseException | None:
         """Ask a source once and give what went wrong, if anything did; it is logged and noted as well.
 
-        With `since`, what changed from then on is looked for again.
+        With `since`, what changed from then on is looked for again. `went_on` is told how far a long poll is.
         """
         feed, source = outlets[0].feed.name, outlets[0].feed.source
         if not isinstance(source, PollSource):
@@ -63,6 +68,7 @@ class Polls:
                 self._stored(envelopes)
                 if number:
                     self._conditions.set(f"poll {feed}", "going on", f"{count} messages so far")
+                    went_on(f"polling {feed}: {count} messages so far")
                     log.info("poll went on", extra={"feed": feed, "messages": count})
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             self._failed(feed, error)

@@ -182,9 +182,14 @@ class Runtime:
         group.append(thread)
         thread.start()
 
-    def poll(self, name: str, since: datetime | None = None) -> BaseException | None:
+    def poll(
+        self,
+        name: str,
+        since: datetime | None = None,
+        went_on: Callable[[str], object] = lambda _text: None,
+    ) -> BaseException | None:
         """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
-        return self.polls.once(self.outlets[name], since)
+        return self.polls.once(self.outlets[name], since, went_on)
 
     def _poll_due(self, name: str) -> None:
         wait = self.polls.by_schedule(self.outlets[name])

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -59,8 +59,8 @@ def command(
         chosen = choose(runtime, feeds, rewinding=begin is not None)
         if dry_run:
             return _code(show(runtime, chosen, begin))
-        with progress(session, f"polling {', '.join(chosen)}"):
-            failures = list(poll_all(runtime, chosen, begin, timeout, stop))
+        with progress(session, f"polling {', '.join(chosen)}") as shown:
+            failures = list(poll_all(runtime, chosen, begin, timeout, stop, shown.update))
         code = work_off(session, runtime, Patience(timeout), stop)
         return _code(failures) or code
 
@@ -112,7 +112,12 @@ def choose(runtime: Runtime, feeds: Sequence[str], *, rewinding: bool = False) -
 
 
 def poll_all(
-    runtime: Runtime, chosen: Sequence[str], since: datetime | None, timeout: float, stop: threading.Event
+    runtime: Runtime,
+    chosen: Sequence[str],
+    since: datetime | None,
+    timeout: float,
+    stop: threading.Event,
+    went_on: Callable[[str], object],
 ) -> Iterator[BaseException]:
     """Poll each feed; give what went wrong. Who asks to come back within `timeout` seconds is asked again."""
     deadline = time.monotonic() + timeout
@@ -124,7 +129,7 @@ def poll_all(
             return
         stop.wait(wait)
         for name in [name for name in waiting if not runtime.polls.wait(name)]:
-            error = runtime.poll(name, since)
+            error = runtime.poll(name, since, went_on)
             if error is None or not runtime.polls.wait(name):
                 waiting.remove(name)
                 yield from [error] if error else []
