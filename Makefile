@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq mercurial clean
+.PHONY: help demo test bench pytest buildbot mypy ruff imports reference format rabbitmq mercurial clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -28,6 +28,20 @@ bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints
 # Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+# The tests have a Buildbot of today. This takes another one, VERSION, from an environment of its own.
+VERSION ?= 3.11.9
+OLD := $(VENV)/buildbot-$(VERSION)
+
+buildbot: $(VENV)/.test rabbitmq $(OLD)/.made ## the tests of the Buildbot source with Buildbot VERSION
+	BUILDBOT_PROGRAMS=$(OLD)/bin $(BIN)/pytest tests/plugins/buildbot tests/acceptance/test_buildbot.py $(ARGS)
+
+$(OLD)/.made:
+	@echo "installing Buildbot $(VERSION) into $(OLD)"
+	@$(PYTHON) -m venv $(OLD)
+	@$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable . 'buildbot[bundle]==$(VERSION)' 'buildbot-worker==$(VERSION)'
+	@touch $@
 
 mypy: $(VENV)/.test ## the types
 	$(BIN)/mypy

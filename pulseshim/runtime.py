@@ -146,6 +146,9 @@ class Runtime:
 
     def start(self, *, watching: bool = True) -> None:
         """Start the threads and return."""
+        if watching:  # what was polled once and is listened to from now on tells of itself
+            streams = [n for n, outs in self.outlets.items() if isinstance(outs[0].feed.source, StreamSource)]
+            self.conditions.clear(keep=[f"poll {name}" for name in self.outlets if name not in streams])
         self.store.parked.release(list(self.outlets))
         for account, relay in self.relays.items():
             self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
@@ -172,7 +175,14 @@ class Runtime:
                 self._scheduler.add(name, source.every, partial(self._poll_due, name), jitter=source.jitter)
             elif isinstance(source, StreamSource):
                 heard = partial(
-                    listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random
+                    listen,
+                    self.store.outbox,
+                    outs,
+                    source,
+                    self._stop_reading,
+                    self._stored,
+                    self._random,
+                    partial(self.conditions.set, f"stream {name}"),
                 )
                 self._thread(self._readers, f"stream {name}", heard)
         self._scheduler.start()

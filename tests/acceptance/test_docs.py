@@ -21,7 +21,7 @@ from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.bugzilla import CHANGES, SimpleBugMessage
-from pulseshim_shims.buildbot import MESSAGES as BUILDBOT
+from pulseshim_shims.buildbot_message import MESSAGES as BUILDBOT
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
