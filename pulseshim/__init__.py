@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pulseshim.envelope import Envelope
-    from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable
+    from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable, Suspicious
     from pulseshim.exchange import Exchange
     from pulseshim.feed import Checkpoint, Feed, HookSource, Invocation, PollSource, State, StreamSource
     from pulseshim.hookspecs import hookimpl
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pulseshim.parked import Parked
     from pulseshim.problem import Problem
     from pulseshim.settings import Duration, Settings, seconds
+    from pulseshim.writer import may_write, user_name, user_number
 
 __all__ = [
     "Checkpoint",
@@ -36,10 +37,14 @@ __all__ = [
     "SourceUnavailable",
     "State",
     "StreamSource",
+    "Suspicious",
     "bounded_routing_key",
     "hookimpl",
+    "may_write",
     "readable",
     "seconds",
+    "user_name",
+    "user_number",
 ]
 
 _HOMES = {
@@ -60,10 +65,14 @@ _HOMES = {
     "SourceUnavailable": "errors",
     "State": "feed",
     "StreamSource": "feed",
+    "Suspicious": "errors",
     "bounded_routing_key": "message",
     "hookimpl": "hookspecs",
+    "may_write": "writer",
     "readable": "message",
     "seconds": "settings",
+    "user_name": "writer",
+    "user_number": "writer",
 }
 
 

@@ -78,4 +78,10 @@ CREATE TABLE conditions (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_SECOND = """
+ALTER TABLE parked ADD COLUMN owner INTEGER;
+ALTER TABLE parked ADD COLUMN suspicious INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE parked ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
