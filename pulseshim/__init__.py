@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pulseshim.parked import Parked
     from pulseshim.problem import Problem
     from pulseshim.settings import Duration, Settings, seconds
-    from pulseshim.writer import may_write, user_name, user_number
+    from pulseshim.user import User, user_called
 
 __all__ = [
     "Checkpoint",
@@ -38,13 +38,12 @@ __all__ = [
     "State",
     "StreamSource",
     "Suspicious",
+    "User",
     "bounded_routing_key",
     "hookimpl",
-    "may_write",
     "readable",
     "seconds",
-    "user_name",
-    "user_number",
+    "user_called",
 ]
 
 _HOMES = {
@@ -66,13 +65,12 @@ _HOMES = {
     "State": "feed",
     "StreamSource": "feed",
     "Suspicious": "errors",
+    "User": "user",
     "bounded_routing_key": "message",
     "hookimpl": "hookspecs",
-    "may_write": "writer",
     "readable": "message",
     "seconds": "settings",
-    "user_name": "writer",
-    "user_number": "writer",
+    "user_called": "user",
 }
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from pulseshim.writer import user_name
+from pulseshim.user import User
 
 
 def owner_name(owner: int | None) -> str | None:
     """Give the name of a user by number, None where nobody is known."""
-    return None if owner is None else user_name(owner)
+    return None if owner is None else User(owner).name
 
 
 def by_owner(counts: Sequence[tuple[int | None, int]]) -> str:
@@ -18,5 +18,4 @@ def by_owner(counts: Sequence[tuple[int | None, int]]) -> str:
 def _named(owner: int | None) -> str:
     if owner is None:
         return "a user who is not known"
-    name = user_name(owner)
-    return f"user {name}" if name == str(owner) else f"user {owner} ({name})"
+    return f"user {User(owner)}"

@@ -1,4 +1,4 @@
-"""Whether a user may write into a directory, by what the file system says of it.
+"""A user of this machine, and what the file system lets them do with a directory.
 
 The access control list is that of acl(5). Its extended attribute holds a version (2) in four bytes, then for
 each entry a tag and permissions in two bytes each and an id in four, all little-endian
@@ -13,46 +13,80 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 _ATTRIBUTE = "system.posix_acl_access"
 _VERSION = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")
 _USER, _OWNING_GROUP, _GROUP, _MASK, _OTHER = 0x02, 0x04, 0x08, 0x10, 0x20
-_ALL, _WRITE_AND_SEARCH, _SEARCH = 0o7, 0o3, 0o1
+_ALL, _READ, _WRITE, _SEARCH = 0o7, 0o5, 0o3, 0o1
 _NO_LIST = {errno.ENODATA, errno.ENOTSUP, errno.ENOENT}
 
 
-def user_name(uid: int) -> str:
-    """Give the name of a user, as `ls -l` shows it: the number where the system does not know one."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user by number. What is asked of a directory that is gone is asked of the nearest above it.
+
+    Permissions are those of mode and access control list, with the groups that the system knows the user by.
+    Raises OSError where a directory cannot be looked at.
+    """
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Give the name, as `ls -l` shows it: the number where the system does not know one."""
+        try:
+            return pwd.getpwuid(self.number).pw_name
+        except KeyError:
+            return str(self.number)
+
+    @property
+    def group(self) -> int | None:
+        """Give the number of the group that the user is in first of all, None where nobody knows it."""
+        try:
+            return pwd.getpwuid(self.number).pw_gid
+        except KeyError:
+            return None
+
+    def __str__(self) -> str:
+        """Give number and name."""
+        return f"{self.number} ({self.name})" if self.name != str(self.number) else self.name
+
+    def owns(self, directory: str) -> bool:
+        """Say whether a directory belongs to the user."""
+        return os.stat(_nearest(directory)).st_uid == self.number
+
+    def may_read(self, directory: str) -> bool:
+        """Say whether the user may list a directory and open what is in it."""
+        return self._may(directory, _READ)
+
+    def may_write(self, directory: str) -> bool:
+        """Say whether the user may add files to a directory, and remove them."""
+        return self._may(directory, _WRITE)
+
+    def _may(self, directory: str, wanted: int) -> bool:
+        path, groups = _nearest(directory), _groups(self.number)
+        return _granted(self.number, groups, path, wanted) and all(
+            _granted(self.number, groups, parent, _SEARCH) for parent in _parents(path)
+        )
 
 
-def user_number(name: str) -> int | None:
-    """Give the number of a user by name, or as it is written; None where the system does not know it."""
+def user_called(name: str) -> User | None:
+    """Give a user by name, or by number as it is written; None where the system knows none of that name."""
     if name.isascii() and name.isdigit():
-        return int(name)
+        return User(int(name))
     try:
-        return pwd.getpwnam(name).pw_uid
+        return User(pwd.getpwnam(name).pw_uid)
     except KeyError:
         return None
 
 
-def may_write(uid: int, directory: str) -> bool:
-    """Say whether a user may add and remove files in a directory, by owner, group, ACL or mode.
-
-    Where the directory is gone, the nearest above it that is there decides. The user must be able to reach
-    it, too. Raises OSError where the directory cannot be looked at.
-    """
+def _nearest(directory: str) -> str:
     path = os.path.realpath(directory)
     while not os.path.isdir(path):
         path = os.path.dirname(path)
-    groups = _groups(uid)
-    return _granted(uid, groups, path, _WRITE_AND_SEARCH) and all(
-        _granted(uid, groups, parent, _SEARCH) for parent in _parents(path)
-    )
+    return path
 
 
 def _parents(path: str) -> Iterator[str]:
