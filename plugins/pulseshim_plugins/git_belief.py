@@ -64,7 +64,7 @@ def _place(path: str, ref: str) -> str:
 def _lenders(path: str) -> list[str]:
     """Give the directories outside of a repository that it takes objects and refs from."""
     found = [os.path.join(path, "objects"), os.path.join(path, "refs")]
-    places = [place for place in found if not os.path.realpath(place).startswith(path + "/")]
+    places = [place for place in map(os.path.realpath, found) if not place.startswith(path + "/")]
     stores = [found[0]]
     for store in stores:
         for lent in _alternates(store):
