@@ -82,7 +82,10 @@ def open_store(settings: Settings, *, now: Callable[[], int] = milliseconds, rea
 def make_directory(directory: Path) -> None:
     """Make the directory of a store. Raises `StoreUnavailable`."""
     try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(parents=True, exist_ok=True)
+            # Whatever the umask: those who record must reach the spool in it.
+            directory.chmod(0o755)
     except OSError as error:
         raise StoreUnavailable(
             f"the store {directory} cannot be made ({error.strerror})",

@@ -194,6 +194,18 @@ def test_one_at_most_waits_for_the_store(settings: Settings) -> None:
         assert later
 
 
+def test_the_spool_can_be_reached_whatever_the_umask(settings: Settings) -> None:
+    """A service is often started with one that closes all it makes to others."""
+    before = os.umask(0o077)
+    try:
+        open_store(settings).close()
+    finally:
+        os.umask(before)
+
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (settings.directory, settings.directory / "spool")]
+    assert modes == [0o755, 0o755]
+
+
 def test_an_entry_is_noted_before_it_is_moved(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in between, it is met again, moved to the place that was noted, and stays one item."""
     store = open_store(settings)
