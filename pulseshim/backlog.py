@@ -35,10 +35,10 @@ class Figures:
     spool_oldest: int | None
     exchanges: Sequence[ExchangeFigures]
     parked: dict[str, int]
-    suspicious: Sequence[tuple[int | None, int]]
     counters: Sequence[tuple[str, str, int]]
     cursors: Sequence[tuple[str, str, str]]
     conditions: Sequence[Condition]
+    suspicious: Sequence[tuple[int | None, int]] = ()
 
     @property
     def pending(self) -> int:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,17 @@ def test_a_service_runs_as_an_account_of_its_own_and_writes_its_store_alone() ->
 
         assert {"User=pulseshim", "StateDirectory=pulseshim", "StateDirectoryMode=0755"} <= set(lines)
         assert not any(line.startswith(("ReadWritePaths=", "Environment=")) for line in lines)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_unit_starts_a_verb(name: str) -> None:
+    """What it starts is understood by the command line."""
+    (command,) = (line for line in (UNITS / name).read_text().splitlines() if line.startswith("ExecStart="))
+    _, *words = command.split()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pulseshim", *words[2:], "--help"], capture_output=True, check=False
+    )
+
+    assert done.returncode == 0
+    assert words[:2] == ["--config", "/etc/pulseshim/pulseshim.toml"]
