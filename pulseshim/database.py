@@ -99,15 +99,12 @@ class Database:
         return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def _migrate(self) -> None:
-        """Bring the schema up to date, one version a step: after a crash it goes on where it was."""
-        while True:
-            with self.step() as connection:
-                found = self._version()
-                if found >= len(self._migrations):
-                    return
-                for statement in filter(str.strip, self._migrations[found].split(";")):
+        """Bring the schema up to date in one step: no crash leaves a version in between."""
+        with self.step() as connection:
+            for version, migration in list(enumerate(self._migrations, 1))[self._version() :]:
+                for statement in filter(str.strip, migration.split(";")):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {found + 1}")
+                connection.execute(f"PRAGMA user_version = {version}")
 
     @contextmanager
     def step(self) -> Iterator[sqlite3.Connection]:

@@ -210,10 +210,8 @@ class Runtime:
         """Forget what was kept long enough; set aside what recorders left unfinished."""
         try:
             pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
-            for path in self.store.spool.abandoned(time.time()):
-                item = self.store.parked.park_file(
-                    str(path), "it is half-written: its recorder never finished"
-                )
+            for entry in self.store.spool.abandoned(time.time()):
+                item, _ = self.store.set_aside(entry, "it is half-written: its recorder never finished")
                 self.plugins.item_parked(item)
             log.debug("store maintained", extra={"pruned": pruned})
         except (StoreError, OSError) as error:

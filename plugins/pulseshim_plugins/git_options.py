@@ -8,6 +8,7 @@ import msgspec
 
 from pulseshim import Duration, SettingsError
 from pulseshim_plugins.git_url import is_url
+from pulseshim_plugins.trust import check_users
 from pulseshim_shims.git import MAX_BYTES
 
 _PLACES = {"repo_url", "path", "push_id"}
@@ -18,6 +19,8 @@ class GitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     #: Path prefix → public URL prefix. The longest prefix of a repository's git directory wins.
     repositories: dict[str, str] = {}
+    #: Users, by name or number, whose word is taken about every repository and for its public URL.
+    trusted_users: tuple[str, ...] = ()
     #: The exchange that pushes are announced on.
     exchange: str = "exchange/gitpushes/v1"
     #: The limit for a message: its encoded envelope, in bytes.
@@ -33,6 +36,7 @@ class GitOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 def check_options(options: GitOptions, origin: str) -> None:
     """Raise `SettingsError` for a prefix, a URL or a template that cannot be used."""
     where = f"{origin or 'settings'}: plugins.git"
+    check_users(options.trusted_users, f"{where}.trusted_users")
     for prefix, url in options.repositories.items():
         if not os.path.isabs(prefix):
             raise SettingsError(f"{where}.repositories: {prefix!r} is no absolute path", "begin it with /")
