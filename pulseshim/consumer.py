@@ -1,7 +1,8 @@
 """A consumer: sees what is published on an exchange, for `tail`, the demo and tests."""
 
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -28,10 +29,18 @@ class Consumer:
     A message is acknowledged when the next one is asked for. Not thread-safe. A context manager.
     """
 
-    def __init__(self, account: Account, exchange: str, binding_key: str = "#") -> None:
+    def __init__(
+        self,
+        account: Account,
+        exchange: str,
+        binding_key: str = "#",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._account = account
         self._exchange = exchange
         self._binding_key = binding_key
+        self._clock = clock
         self._connection: Connection | None = None
         self._received: deque[tuple[int, Delivery]] = deque()
         self._handed_out: int | None = None
@@ -61,10 +70,12 @@ class Consumer:
         if self._handed_out is not None:
             self._connection.ack(self._handed_out)
             self._handed_out = None
-        if not self._received:
-            self._connection.read(timeout)
-        if not self._received:
-            return None
+        until = self._clock() + timeout
+        while not self._received:
+            # A word of the broker ends a reading, be it a heartbeat: then there is time left.
+            self._connection.read(max(until - self._clock(), 0))
+            if not self._received and self._clock() >= until:
+                return None
         self._handed_out, delivery = self._received.popleft()
         return delivery
 
