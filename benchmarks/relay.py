@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from benchmarks.idle import processor_seconds
 from benchmarks.measure import Row, in_turn, quantity_row, ratio_row
 from benchmarks.node import node
 from benchmarks.peers import Peers
@@ -64,15 +65,19 @@ def relayed(account: Account, directory: Path) -> tuple[float, float]:
 
 def measure() -> list[Row]:
     """Give the rows of the relay."""
-    worked: list[float] = []
+    worked, broker_worked = [], []
     with node() as broker, tempfile.TemporaryDirectory() as directory:
         host = socket.gethostbyname("localhost")
         peers = Peers(host, broker.port, EXCHANGE.name)
         account = Account(name="", urls=(f"amqp://{host}:{broker.port}/",), user="guest", password="guest")
 
+        server = int((broker.directory / "pid").read_text())
+
         def ours() -> float:
+            before = processor_seconds(server)
             taken, busy = relayed(account, Path(directory))
             worked.append(_MESSAGES / busy)
+            broker_worked.append(_MESSAGES / (processor_seconds(server) - before))
             return peers.rate(_MESSAGES, taken)
 
         others = (
@@ -92,4 +97,5 @@ def measure() -> list[Row]:
         *rows,
         quantity_row("relay, messages a second", rates),
         quantity_row("relay, messages a second of its own processor time", worked[1:]),
+        quantity_row("RabbitMQ, messages a second of its processor time", broker_worked[1:]),
     ]
