@@ -22,8 +22,8 @@ test: $(VENV)/.test rabbitmq mercurial ## everything that CI runs: ruff, mypy, i
 		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
 	done; if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints a table
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.test rabbitmq mercurial ## measure against the peers, side by side; ARGS="relay --write" picks and keeps
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some

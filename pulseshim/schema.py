@@ -1,7 +1,8 @@
 """The tables of the outbox, and the way from each version of them to the next.
 
 `envelopes` is written once and never changed: what becomes of an envelope stands in `pending`, `confirmed`
-and `parked`. The version is SQLite's `user_version`: the number of migrations that have been made.
+and `parked`. The version is SQLite's `user_version`: the number of migrations that have been made. Whose file
+it is stands in `application_id`; one without it is ours if it has the first table below, to the letter.
 Times are in milliseconds since 1970 (UTC).
 """
 
