@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -303,6 +304,25 @@ class HgServer:
         """Give a client in a repository that is there."""
         self.clients.append(Client(path, self.environ))
         return self.clients[-1]
+
+    @contextmanager
+    def web(self, repository: Path, *, program: str = HG) -> Iterator[str]:
+        """Give the URL of a repository that `hg serve` serves, to whoever pushes."""
+        settings = ("web.push_ssl=no", "web.allow-push=*", "extensions.strip=")
+        options = [word for setting in settings for word in ("--config", setting)]
+        process = subprocess.Popen(
+            [program, "serve", "-R", str(repository), "-a", "127.0.0.1", "-p", "0", "--print-url", *options],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.wait()
+            process.stdout.close()
 
     def invocations(self) -> list[Invocation]:
         """Take what was recorded out of the spool, oldest first."""

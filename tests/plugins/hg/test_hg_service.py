@@ -6,9 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.broker
 
 EXCHANGES = {"v1": "exchange/hgpushes/v1", "v2": "exchange/hgpushes/v2", "code": "exchange/code/"}
 SECONDS = 60
-HG = str(Path(sys.executable).with_name("hg"))
 # What each kind of push is announced as: the messages on v1, on v2 and, of pushes and changesets, on code.
 EXPECTED_V2 = [
     "newrepo.1",
@@ -51,26 +49,6 @@ def pulseshim(server: "HgServer", url: str, verb: str) -> "subprocess.Popen[byte
         return subprocess.Popen(
             [sys.executable, "-m", "pulseshim", verb, "--config", str(config)], env=server.environ, stderr=log
         )
-
-
-@contextmanager
-def web(server: "HgServer", repository: Path) -> Iterator[str]:
-    """Give the URL of a repository that `hg serve` serves, to whoever pushes."""
-    settings = ("web.push_ssl=no", "web.allow-push=*", "extensions.strip=")
-    options = [word for setting in settings for word in ("--config", setting)]
-    process = subprocess.Popen(
-        [HG, "serve", "-R", str(repository), "-a", "127.0.0.1", "-p", "0", "--print-url", *options],
-        env=server.environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 def push_each_kind(clone: "Client", url: str) -> None:
@@ -135,7 +113,7 @@ def test_each_kind_of_push_reaches_the_consumers_once(
     clone = server.clone(repository)
     with ExitStack() as stack:
         push_each_kind(
-            clone, stack.enter_context(web(server, repository)) if over == "http" else str(repository)
+            clone, stack.enter_context(server.web(repository)) if over == "http" else str(repository)
         )
 
     drain = pulseshim(server, vhost.url, "drain")
