@@ -6,17 +6,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.hg_consumers import accept
 
 if TYPE_CHECKING:
     from tests.conftest import RabbitMQ, VirtualHost
     from tests.plugins.hg.conftest import Client, HgServer
-
-    Check = Callable[[str, dict[str, Any]], None]
 
 pytestmark = pytest.mark.broker
 
@@ -83,15 +82,15 @@ def push_each_kind(clone: "Client", url: str) -> None:
     push("-f")
 
 
-def check(vhost: "VirtualHost", queues: dict[str, str], accepted: "Check") -> None:
+def check(vhost: "VirtualHost", queues: dict[str, str]) -> None:
     """Assert that the consumers hold exactly one event for each kind of push, and can read it."""
     taken = {name: vhost.take(queue) for name, queue in queues.items()}
     bodies = {name: [json.loads(message.body) for message in messages] for name, messages in taken.items()}
-    for name in ("v1", "v2"):
-        for body in bodies[name]:
+    for name, received in bodies.items():
+        for body in received:
             assert set(body) == {"payload", "_meta"}
-            assert body["_meta"]["routing_key"] == "project"
-            accepted(name, body["payload"])
+            assert name == "code" or body["_meta"]["routing_key"] == "project"
+            accept(name, body["payload"])
     assert [body["payload"]["type"] for body in bodies["v2"]] == EXPECTED_V2
     assert len(bodies["v1"]) == EXPECTED_V2.count("changegroup.1")
     assert Counter(body["_meta"]["type"] for body in bodies["code"]) == EXPECTED_CODE
@@ -105,7 +104,7 @@ def check(vhost: "VirtualHost", queues: dict[str, str], accepted: "Check") -> No
 
 @pytest.mark.parametrize("over", ["path", "http"])
 def test_each_kind_of_push_reaches_the_consumers_once(
-    server: "HgServer", vhost: "VirtualHost", accepted: "Check", over: str
+    server: "HgServer", vhost: "VirtualHost", over: str
 ) -> None:
     """Whatever the way into the repository is."""
     queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
@@ -119,11 +118,11 @@ def test_each_kind_of_push_reaches_the_consumers_once(
     drain = pulseshim(server, vhost.url, "drain")
 
     assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
-    check(vhost, queues, accepted)
+    check(vhost, queues)
 
 
 def test_a_broker_that_was_down_all_the_time_gets_everything(
-    server: "HgServer", own_rabbitmq: "RabbitMQ", accepted: "Check"
+    server: "HgServer", own_rabbitmq: "RabbitMQ"
 ) -> None:
     """Each push is recorded and read without it; started at last, it holds each event once."""
     vhost = own_rabbitmq.add_vhost()
@@ -145,4 +144,4 @@ def test_a_broker_that_was_down_all_the_time_gets_everything(
     finally:
         service.terminate()
         service.wait(SECONDS)
-    check(vhost, queues, accepted)
+    check(vhost, queues)
