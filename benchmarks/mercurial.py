@@ -10,19 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from statistics import median, quantiles
+
+import msgspec
 
 from benchmarks.measure import Row, in_turn, ratio_row, run, seconds_of
 from benchmarks.node import node
 from pulseshim.account import Account
 from pulseshim.consumer import Consumer
 from pulseshim.feed import Invocation
+from pulseshim.spool import Spool
 from pulseshim.testing import MemoryState
 from pulseshim_plugins.hg_changesets import TEMPLATE
 from pulseshim_plugins.hg_hook import install
 from pulseshim_plugins.hg_options import HgOptions
 from pulseshim_plugins.hg_server import Servers, program
 from pulseshim_plugins.hg_transaction import read_transaction
+from pulseshim_shims.hg import v1_messages, v2_messages
 from pulseshim_shims.hg_code import code_messages
 
 _PUSHED = 60
@@ -30,6 +35,8 @@ _PUSH_ROUNDS = 40
 _ADDED = 5
 _READ = 10_000
 _READ_ROUNDS = 3
+_FIRST = 100_000
+_LIMIT = 1 << 20
 _LATENCIES = 20
 _LATENCY = 0.2
 # PYTHONDONTWRITEBYTECODE is one of them: with it, each push would compile the hook anew.
@@ -40,7 +47,7 @@ def measure() -> list[Row]:
     """Give the rows of Mercurial."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve()
-        return [*_hook(root), _reading(root), _latency(root)]
+        return [*_hook(root), _reading(root), _first_push(root), _latency(root)]
 
 
 def _environ() -> dict[str, str]:
@@ -148,6 +155,56 @@ def _reading(root: Path) -> Row:
         servers.close()
     what = f"reading a push of {_READ:,} changesets / hg log with the same template"
     return ratio_row(what, ours, theirs, "at least", 0.5)
+
+
+def _first_push(root: Path) -> Row:
+    """Give the row of a first push of 100,000 changesets: the largest of its messages on every exchange."""
+    repository, spool = root / "first", root / "first-spool"
+    for name in ("tmp", "new"):
+        (spool / name).mkdir(parents=True)
+    _hg("init", str(repository), directory=root)
+    install(repository, spool=spool)
+    script = repository / "fill.py"
+    script.write_text(_FILL_CHANGELOG)
+    _hg("--config", f"extensions.fill={script}", "fill", str(_FIRST), directory=repository)
+    recorded, servers = Spool(spool, largest=_LIMIT), Servers(idle=60)
+    invocation, _ = recorded.read(recorded.names()[0], time.time_ns())
+    options = HgOptions(repositories={str(root): "https://hg.example.org"})
+    sizes: dict[str, list[int]] = {}
+    resident = getrusage(RUSAGE_SELF).ru_maxrss
+    try:
+        for event in read_transaction(invocation, MemoryState(), options, servers):
+            for shim in (v1_messages, v2_messages, code_messages):
+                for message in shim(event, max_bytes=_LIMIT):
+                    sizes.setdefault(message.type, []).append(len(msgspec.json.encode(message.payload())))
+    finally:
+        servers.close()
+    if len(sizes["hg.commit"]) != _FIRST:
+        raise RuntimeError("not every changeset was announced")
+    largest = max(size for some in sizes.values() for size in some)
+    grown = (getrusage(RUSAGE_SELF).ru_maxrss - resident) / 1024
+    what = f"a first push of {_FIRST:,} changesets: its largest message"
+    measured = f"{largest / 1024:.0f} KiB"
+    return Row(what, "under 1 MiB", measured, f"memory grew by {grown:.0f} MiB", largest < _LIMIT)
+
+
+_FILL_CHANGELOG = """\
+from mercurial import metadata, phases, registrar
+cmdtable = {}
+command = registrar.command(cmdtable)
+
+@command(b"fill", [], b"COUNT")
+def fill(ui, repo, count):
+    changelog, nothing = repo.changelog, metadata.ChangingFiles()
+    with repo.lock(), repo.transaction(b"fill") as tr:
+        node = repo.nullid
+        changelog.delayupdate(tr)
+        with changelog._writing(tr):
+            for n in range(int(count)):
+                who, date = b"Benchmark", b"%d 0" % n
+                node = changelog.add(repo.nullid, nothing, b"text", tr, node, repo.nullid, who, date)
+        phases.registernew(repo, tr, phases.draft, range(int(count)))
+"""
 
 
 @contextmanager
