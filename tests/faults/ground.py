@@ -15,7 +15,7 @@ from typing import Any
 from pulseshim import recorder
 from tests.faults import hook
 from tests.faults.disk import SmallDisk
-from tests.node import RabbitMQ, VirtualHost
+from tests.node import RabbitMQ
 from tests.proxy import TcpProxy
 
 MACHINE = Path(__file__).parent / "machine"
@@ -132,7 +132,7 @@ class Ground:
         return self.events // (len(self.uids) + 1)
 
     def _prepare_broker(self) -> str:
-        """Make the exchange, one for what it routes to nobody, and a queue that nacks instead of forgetting."""
+        """Make the exchange, one for what it routes to nobody, and a queue that nacks when it is full."""
         self.node.add_user(USER, PASSWORD)
         self.node.permit(self.vhost.name, USER)
         limits = {"x-overflow": "reject-publish", "x-max-length": 10_000_000}
@@ -141,7 +141,11 @@ class Ground:
             channel = connection.channel()
             channel.exchange_declare(SPARE, "fanout", durable=True, auto_delete=False)
             channel.queue_bind(queue, SPARE)
-        spare = {"pattern": f"^{EXCHANGE}", "apply-to": "exchanges", "definition": {"alternate-exchange": SPARE}}
+        spare = {
+            "pattern": f"^{EXCHANGE}",
+            "apply-to": "exchanges",
+            "definition": {"alternate-exchange": SPARE},
+        }
         self.node.api("PUT", f"policies/{self.vhost.name}/spare", spare)
         return queue
 

@@ -10,7 +10,7 @@ from tests.faults.trouble import BLOWS, MOMENTS, SPELLS
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A spell ("" for none), the blows that fall meanwhile, and the moment the service is killed at, if any."""
+    """A spell, the blows that fall meanwhile, and the moment to be killed at; each may be empty."""
 
     spell: str = ""
     blows: tuple[str, ...] = ()
@@ -52,7 +52,9 @@ NESTED = ("connection cut", "service killed", "exchange deleted", "broker killed
 SIDES = ("before", "after")
 
 
-def plan(seed: int, counts: Mapping[str, int], moments: Mapping[str, tuple[str, tuple[str, ...]]]) -> list[Step]:
+def plan(
+    seed: int, counts: Mapping[str, int], moments: Mapping[str, tuple[str, tuple[str, ...]]]
+) -> list[Step]:
     """Give steps that hold each fault as often as asked; half of those that may, fall into a spell."""
     chance = random.Random(seed)
     spells = [[name] for name in SPELLS for _ in range(counts[name])]

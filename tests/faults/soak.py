@@ -35,7 +35,7 @@ class Outcome:
 
     @property
     def most_duplicates(self) -> int:
-        """Give how many duplicates there may be: a window for each time a connection or a process was lost."""
+        """Give how many duplicates there may be: a window for each connection or process that was lost."""
         counted = sum(self.faults[name] for name in (*LOSSES, *ENDS)) + self.starts
         return counted * WINDOW
 

@@ -72,9 +72,7 @@ def _check_order(bodies: Iterable[dict[str, Any]], excused: set[str]) -> None:
         assert sequences == list(range(1, len(told) + 1)), f"{key}: a gap in {sequences}"
         numbers = [body["payload"]["number"] for body in in_order]
         assert key in OWN_KEYS or numbers == sorted(numbers), f"{key}: not as it was recorded: {numbers}"
-        came = [
-            body["_meta"]["sequence"] for body in told if body["_meta"]["message_id"] not in excused
-        ]
+        came = [body["_meta"]["sequence"] for body in told if body["_meta"]["message_id"] not in excused]
         assert came == sorted(came), f"{key}: not in order: {came}"
 
 

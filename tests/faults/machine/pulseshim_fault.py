@@ -1,4 +1,4 @@
-"""A plugin with two feeds of numbers, one that hooks tell of and one that is asked, for a run to be disturbed."""
+"""A plugin with two feeds of numbers: one that hooks tell of, one that is asked."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -72,7 +72,7 @@ class Moment:
 
     def connect(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
         """Connect to a database, and hear what is executed there."""
-        connection = CONNECT(*arguments, **options)
+        connection: sqlite3.Connection = CONNECT(*arguments, **options)
         connection.set_trace_callback(self.executes)
         return connection
 
@@ -102,4 +102,4 @@ order = said("die").split()
 if order:
     moment = Moment(" ".join(order[:2]), int(order[2]))
     sys.addaudithook(moment.hear)
-    sqlite3.connect = moment.connect
+    sqlite3.connect = moment.connect  # type: ignore[assignment] # it takes whatever the old one took
