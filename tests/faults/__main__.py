@@ -1,4 +1,4 @@
-"""The long form: `python -m tests.faults [--seed N] [--events N] [--keys N]`, some minutes, a table at the end."""
+"""The long form: `python -m tests.faults [--seed N] [--events N] [--keys N]`, with a table at the end."""
 
 import argparse
 import secrets

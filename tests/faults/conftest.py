@@ -17,7 +17,7 @@ __all__ = ["MOMENTS", "SHORT", "Ground", "plan", "soak"]
 
 @pytest.fixture
 def make_ground(own_rabbitmq: RabbitMQ) -> Iterator[Callable[[int, int], Ground]]:
-    """Give a maker of grounds: `make_ground(events, keys)`. Other users must get there: not below tmp_path."""
+    """Give a maker of grounds: `make_ground(events, keys)`. Other users must get there."""
     with ExitStack() as stack:
 
         def make(events: int, keys: int) -> Ground:

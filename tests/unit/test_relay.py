@@ -451,6 +451,27 @@ def test_an_outbox_that_cannot_be_written_is_tried_again_after_a_pause(bench: Be
     assert (bench.held, bench.waiting) == ("ab", 0)
 
 
+def test_an_outbox_that_cannot_be_written_when_the_broker_is_lost_stops_nothing(bench: Bench) -> None:
+    """Neither the confirms nor the condition can be written: the relay goes on, and writes them later."""
+    failures = iter([True, True])
+
+    def tell(condition: str, _: str) -> None:
+        if condition == "unreachable" and next(failures, False):
+            raise StoreUnavailable("no space")
+
+    bench.relay._ends = RelayEnds(condition=tell)
+    bench.store("ab")
+    bench.publisher.fault = BrokerUnreachable("nobody listens")
+
+    for _ in range(3):
+        bench.relay.turn()
+    bench.publisher.fault = None
+    bench.turns()
+
+    assert (bench.held, bench.waiting) == ("ab", 0)
+    assert list(failures) == []
+
+
 def test_a_nack_of_what_was_in_flight_when_the_outbox_failed_stops_nothing(
     make_bench: Callable[[int], Bench],
 ) -> None:
