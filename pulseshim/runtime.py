@@ -75,7 +75,9 @@ class Runtime:
         self.outlets = outlets(settings, plugins.feeds(settings))
         self.conditions = Conditions(store.database, milliseconds)
         self.conditions.clear(keep=[f"poll {name}" for name in self.outlets])
-        self.polls = Polls(store.outbox, self.conditions, self._stored, random=random, now=time.time)
+        self.polls = Polls(
+            store.outbox, self.conditions, self._stored, random=random, now=time.time, clock=clock
+        )
         self.admissions = self._make_admissions(random, clock)
         self.relays = self._make_relays(publisher, random, clock)
         self.reader = Reader(
@@ -86,7 +88,7 @@ class Runtime:
         )
         self._random = random
         self._clock = clock
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(clock=clock)
         self._arrivals = Arrivals(store.spool.directory / "new", self.reader.wake)
         self._stop_reading = threading.Event()
         self._stop_relaying = threading.Event()
