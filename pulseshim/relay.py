@@ -249,11 +249,10 @@ class Relay:
 
     def _lost(self, error: BrokerError) -> float:
         self._salvage()
-        lost = len(self._in_flight)
+        extra = {"account": self.account, "error": str(error), "unconfirmed": len(self._in_flight)}
         self._forget()
         condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
         if self._condition != (condition, str(error)):
-            extra = {"account": self.account, "error": str(error), "unconfirmed": lost}
             log.warning("broker lost", extra=extra)
         self._tell(condition, str(error))
         return self._backoff.next()
