@@ -34,7 +34,13 @@ def messages(outlets: Sequence[Outlet], events: Iterable[Any]) -> Iterator[Outgo
     for event in events:
         for outlet in outlets:
             for message in outlet.feed.shim(event):
-                yield Outgoing(message, outlet.feed.exchange, outlet.feed.name, outlet.account)
+                yield Outgoing(
+                    message,
+                    outlet.feed.exchange,
+                    outlet.feed.name,
+                    outlet.account,
+                    admission=outlet.feed.admit is not None,
+                )
 
 
 def poll(

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from pulseshim.account import resolve
+from pulseshim.backlog import figures
+from pulseshim.commands.owner import by_owner
 from pulseshim.commands.session import Session
 from pulseshim.condition import Conditions
 from pulseshim.envelope import rfc3339
@@ -79,6 +81,11 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         parked = len(store.parked.items())
         if parked:
             yield Problem("store", f"{parked} items are parked", "pulseshim parked list", "warning")
+        suspects = figures(store).suspicious
+        if suspects:
+            text = f"invocations are set aside as suspicious, {by_owner(suspects)}"
+            remedy = "parked list shows why; discard them, or let them go on by parked retry --trust"
+            yield Problem("store", text, remedy, "warning")
         ((latest,),) = store.database.query("SELECT coalesce(max(sent), 0) FROM envelopes")
         if latest > milliseconds() + _CLOCK_MILLISECONDS:
             text = "the last message was sealed later than it is now: the clock was set back"
