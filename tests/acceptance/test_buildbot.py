@@ -16,7 +16,7 @@ from tests.buildbot_master import BuildbotMaster
 if TYPE_CHECKING:
     from tests.conftest import VirtualHost
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 SNIPPET = Path(__file__).parents[2] / "contrib" / "hooks" / "buildbot" / "master.cfg"
 SPOOL = "/var/lib/pulseshim/spool"
