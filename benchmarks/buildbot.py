@@ -33,6 +33,7 @@ from tests.buildbot_master import BuildbotMaster
 _BUILDS = 20
 _CAUGHT_UP = 1000
 _PARTS = 8
+_TIMEOUTS = (2.0, 4.0, 8.0, 16.0, 32.0)
 _SETTLE_SECONDS = 5
 _IDLE_SECONDS = 60
 _JOINED = ("builds?", "buildrequests?", "buildsets?", "changes?")
@@ -222,13 +223,20 @@ def _read_in_turn(settings: Settings, feed: Feed[object], url: str, seen: _Seen)
 
 
 def _read_bare(url: str, paths: list[str]) -> None:
-    """Read the same pages, one after the other, and do nothing with them; those that are cut, once more."""
-    pool = urllib3.PoolManager(timeout=2.0, retries=9)
+    """Read the same pages, one after the other, and do nothing with them.
+
+    Buildbot cuts some answers, and holds back others until it is asked something else: these are read again,
+    as the listener does.
+    """
+    pool = urllib3.PoolManager(retries=False)
     for path in paths:
-        while True:
-            with suppress(ValueError):
-                pool.request("GET", url.rstrip("/") + path, headers={"Accept": "application/json"}).json()
+        for timeout in _TIMEOUTS:
+            with suppress(ValueError, urllib3.exceptions.HTTPError):
+                address = url.rstrip("/") + path
+                pool.request("GET", address, headers={"Accept": "application/json"}, timeout=timeout).json()
                 break
+        else:
+            raise RuntimeError(f"no whole answer for {path}")
     pool.clear()
 
 
