@@ -73,7 +73,7 @@ class Polls:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             self._failed(feed, error)
             return error
-        self._pause(feed, 0.0)
+        self.pause(feed, 0.0)
         self._conditions.set(f"poll {feed}", "done", f"{count} messages")
         return None
 
@@ -93,7 +93,7 @@ class Polls:
     def _failed(self, feed: str, error: BaseException) -> None:
         wait = error.retry_after if isinstance(error, SourceUnavailable) else 0.0
         if wait > 0:
-            self._pause(feed, wait)
+            self.pause(feed, wait)
         back = f" (it asks to come back in {wait:.0f} s)" if wait > 0 else ""
         text = f"{error}{back}"
         kind = "" if isinstance(error, PulseshimError) else f"{type(error).__name__}: "
@@ -101,7 +101,8 @@ class Polls:
         refused = isinstance(error, SettingsError)
         self._conditions.set(f"poll {feed}", "refused" if refused else "failed", text)
 
-    def _pause(self, feed: str, seconds: float) -> None:
+    def pause(self, feed: str, seconds: float) -> None:
+        """Leave a source alone for some seconds from now on; 0: it may be asked at any time."""
         state = self._outbox.state(feed)
         until = datetime.fromtimestamp(self._now() + seconds, UTC).isoformat(timespec="milliseconds")
         pause = {"until": until} if seconds > 0 else {}
