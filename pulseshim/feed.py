@@ -95,11 +95,15 @@ class StreamSource(Generic[E]):
     """A source that speaks by itself: `listen` yields events as they come, until the event is set.
 
     Each event is stored, with the state, before the next is asked for. When `listen` returns or raises, it is
-    called again after a pause. `read` is as that of `PollSource`.
+    called again after a pause; it raises what a poll raises. With the first event or checkpoint the source
+    counts as connected. `poll` is for a source that can also be asked once what it has to tell by now, as
+    `pulseshim poll` does; `read` and `rewind` are as those of `PollSource`.
     """
 
     listen: Callable[[State, Event], Iterator[E | Checkpoint]]
     read: Callable[[Invocation, State], Iterable[E]] | None = None
+    poll: Callable[[State], Iterable[E | Checkpoint]] | None = None
+    rewind: Callable[[State, datetime], None] | None = None
 
 
 Source: TypeAlias = HookSource[E] | PollSource[E] | StreamSource[E]

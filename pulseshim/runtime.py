@@ -75,7 +75,9 @@ class Runtime:
         self.outlets = outlets(settings, plugins.feeds(settings))
         self.conditions = Conditions(store.database, milliseconds)
         self.conditions.clear(keep=[f"poll {name}" for name in self.outlets])
-        self.polls = Polls(store.outbox, self.conditions, self._stored, random=random, now=time.time)
+        self.polls = Polls(
+            store.outbox, self.conditions, self._stored, random=random, now=time.time, clock=clock
+        )
         self.admissions = self._make_admissions(random, clock)
         self.relays = self._make_relays(publisher, random, clock)
         self.reader = Reader(
@@ -86,7 +88,7 @@ class Runtime:
         )
         self._random = random
         self._clock = clock
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(clock=clock)
         self._arrivals = Arrivals(store.spool.directory / "new", self.reader.wake)
         self._stop_reading = threading.Event()
         self._stop_relaying = threading.Event()
@@ -149,6 +151,9 @@ class Runtime:
 
     def start(self, *, watching: bool = True) -> None:
         """Start the threads and return."""
+        if watching:  # what was polled once and is listened to from now on tells of itself
+            streams = [n for n, outs in self.outlets.items() if isinstance(outs[0].feed.source, StreamSource)]
+            self.conditions.clear(keep=[f"poll {name}" for name in self.outlets if name not in streams])
         self.store.parked.release(list(self.outlets))
         for account, relay in self.relays.items():
             self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
@@ -175,7 +180,14 @@ class Runtime:
                 self._scheduler.add(name, source.every, partial(self._poll_due, name), jitter=source.jitter)
             elif isinstance(source, StreamSource):
                 heard = partial(
-                    listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random
+                    listen,
+                    self.store.outbox,
+                    outs,
+                    source,
+                    self._stop_reading,
+                    self._stored,
+                    self._random,
+                    partial(self.conditions.set, f"stream {name}"),
                 )
                 self._thread(self._readers, f"stream {name}", heard)
         self._scheduler.start()
@@ -203,10 +215,8 @@ class Runtime:
         """Forget what was kept long enough; set aside what recorders left unfinished."""
         try:
             pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
-            for path in self.store.spool.abandoned(time.time()):
-                item = self.store.parked.park_file(
-                    str(path), "it is half-written: its recorder never finished"
-                )
+            for entry in self.store.spool.abandoned(time.time()):
+                item, _ = self.store.set_aside(entry, "it is half-written: its recorder never finished")
                 self.plugins.item_parked(item)
             log.debug("store maintained", extra={"pruned": pruned})
         except (StoreError, OSError) as error:

@@ -15,7 +15,7 @@ from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail, progress
 from pulseshim.envelope import seal
 from pulseshim.errors import PulseshimError, SettingsError, StoreHeld
-from pulseshim.feed import Checkpoint, PollSource
+from pulseshim.feed import Checkpoint, HookSource
 from pulseshim.outbox import Outgoing
 from pulseshim.runtime import Runtime
 from pulseshim.source import asked, messages
@@ -93,9 +93,11 @@ def _code(failures: Sequence[BaseException]) -> int:
 
 
 def choose(runtime: Runtime, feeds: Sequence[str], *, rewinding: bool = False) -> list[str]:
-    """Give the names of the poll feeds that are meant. Raises `CommandFailed` for one that there is not."""
+    """Give the names of the feeds that are meant. Raises `CommandFailed` for one that cannot be polled."""
     sources = {name: outs[0].feed.source for name, outs in runtime.outlets.items()}
-    polled = {name: source for name, source in sources.items() if isinstance(source, PollSource)}
+    polled = {
+        name: source for name, source in sources.items() if not isinstance(source, HookSource) and source.poll
+    }
     chosen = [name for name in polled if not feeds or name in feeds or name.partition(".")[0] in feeds]
     for feed in feeds:
         if not any(feed in (name, name.partition(".")[0]) for name in polled):
@@ -163,7 +165,7 @@ def _new(runtime: Runtime, name: str, since: datetime | None) -> Iterator[Outgoi
     """Give the messages of a poll that are not stored yet; its state is let go."""
     outs = runtime.outlets[name]
     source, outbox = outs[0].feed.source, runtime.store.outbox
-    if isinstance(source, PollSource):
+    if not isinstance(source, HookSource):
         events = asked(source, outbox.state(name), since)
         for out in messages(outs, (event for event in events if not isinstance(event, Checkpoint))):
             if not outbox.has(out.message, out.exchange):

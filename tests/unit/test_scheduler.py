@@ -214,3 +214,22 @@ def test_a_poll_that_is_to_be_tried_again_does_not_wait_for_its_schedule() -> No
 
     assert came
     assert len(polled) == 2
+
+
+def test_a_clock_that_is_set_back_lets_no_poll_wait() -> None:
+    """Nor one that is set forward: a feed that is due every hour is polled at once, and then every hour."""
+    ahead = [0.0]
+    scheduler = Scheduler(now=lambda: time.time() + ahead[0])
+    poll = Poll()
+    poll.may_end.set()
+    scheduler.add("tests", HOUR, poll)
+    scheduler.add("cron", "0 0 1 1 *", poll)
+    scheduler.start()
+    wait_until(lambda: poll.begun == 1)
+
+    ahead[0] = -7200.0
+
+    try:
+        wait_until(lambda: poll.begun == 2)
+    finally:
+        scheduler.stop()
