@@ -1,5 +1,6 @@
 """A consumer: sees what is published on an exchange, for `tail`, the demo and tests."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,11 +39,13 @@ class Consumer:
         binding_key: str = "#",
         *,
         new_id: Callable[[], str] = lambda: uuid4().hex,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
         self._exchange = exchange
         self._binding_key = binding_key
         self._new_id = new_id
+        self._clock = clock
         self._connection: Connection | None = None
         self._received: deque[tuple[int, Delivery]] = deque()
         self._handed_out: int | None = None
@@ -74,10 +77,12 @@ class Consumer:
         if self._handed_out is not None:
             self._connection.ack(self._handed_out)
             self._handed_out = None
-        if not self._received:
-            self._connection.read(timeout)
-        if not self._received:
-            return None
+        until = self._clock() + timeout
+        while not self._received:
+            # A word of the broker ends a reading, be it a heartbeat: then there is time left.
+            self._connection.read(max(until - self._clock(), 0))
+            if not self._received and self._clock() >= until:
+                return None
         self._handed_out, delivery = self._received.popleft()
         return delivery
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import amqp
 import pytest
@@ -228,7 +228,7 @@ def test_passwords_are_renewed_without_a_gap_in_publishing(
     vhost: "VirtualHost",
     tcp_proxy: Callable[[int], "TcpProxy"],
 ) -> None:
-    """The service publishes all the while, its connection is cut before and after, and it is never refused."""
+    """The service publishes all the while, its connection is cut before and after; it is never refused."""
     proxy = tcp_proxy(vhost.node.port)
     url = vhost.url.replace(str(vhost.node.port), str(proxy.port))
     file = tmp_path / "site0" / "git-password"

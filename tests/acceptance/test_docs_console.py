@@ -46,6 +46,7 @@ NOT_RUN = {
     "/opt/pulseshim/bin/pip install ./pulseshim-gerrit": "as above; the plugin is on PYTHONPATH instead",
     "ln -s /opt/pulseshim/bin/pulseshim /usr/local/bin/pulseshim": "it changes the machine",
     "install -d -o pulseshim -g pulseshim /var/lib/pulseshim": "the account is not there",
+    "cp /opt/pulseshim/share/pulseshim/hooks/systemd/pulseshim.service /etc/systemd/system/": "as above",
     "systemctl enable --now pulseshim": "it changes the machine",
     "chgrp git /var/lib/pulseshim/spool/new /var/lib/pulseshim/spool/tmp": "the group is not there",
     "usermod --append --groups git pulseshim": "it changes the machine",
