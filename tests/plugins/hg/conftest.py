@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,11 +154,17 @@ class HgServer:
     options: dict[str, Any] = field(default_factory=dict)
 
     def hg(
-        self, *arguments: str | bytes | Path, cwd: Path | None = None, program: str = HG, status: int = 0
+        self,
+        *arguments: str | bytes | Path,
+        cwd: Path | None = None,
+        program: str = HG,
+        status: int = 0,
+        environ: Mapping[str, str] = {},
     ) -> str:
         """Run `hg` and give what it says on either stream; it must succeed, or end with the status."""
         done = subprocess.run(
-            [program, *arguments], cwd=cwd or self.root, env=self.environ, capture_output=True, timeout=100,
+            [program, *arguments], cwd=cwd or self.root, env={**self.environ, **environ},
+            capture_output=True, timeout=100,
             check=False,
         )  # fmt: skip
         said = os.fsdecode(done.stdout + done.stderr)
