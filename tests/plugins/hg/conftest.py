@@ -28,6 +28,7 @@ from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from tests.hg_consumers import HOST, accept
 
 HG = str(Path(sys.executable).with_name("hg"))
+SYSTEM_HG = os.environ.get("PULSESHIM_TEST_SYSTEM_HG", "/usr/bin/hg")
 HOOK = Path(__file__).parents[3] / "contrib" / "hooks" / "hg" / "pulseshim_hg.py"
 
 
@@ -274,3 +275,11 @@ def server(tmp_path: Path, template: Path) -> Iterator[HgServer]:
     for client in made.clients:
         client.close()
     made.servers.close()
+
+
+@pytest.fixture
+def system_hg() -> str:
+    """Give the system's hg, which the tests need: contrib/dev/mercurial installs it."""
+    if not os.access(SYSTEM_HG, os.X_OK):
+        pytest.fail(f"there is no {SYSTEM_HG}: run contrib/dev/mercurial")
+    return SYSTEM_HG
