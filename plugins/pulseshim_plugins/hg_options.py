@@ -6,6 +6,7 @@ import msgspec
 
 from pulseshim import Duration, SettingsError
 from pulseshim_plugins.repositories import check_repositories, check_template
+from pulseshim_plugins.trust import check_users
 from pulseshim_shims.hg import MAX_BYTES
 
 FeedName = Literal["v1", "v2", "code"]
@@ -29,6 +30,8 @@ class HgOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     #: Path prefix → public URL prefix. The longest prefix of a repository's directory wins.
     repositories: dict[str, str] = {}
+    #: Users, by name or number, whose word is taken about every repository and for its public URL.
+    trusted_users: tuple[str, ...] = ()
     #: Makes an e-mail address of a user's name that is none.
     user_suffix: str = "@noreply.invalid"
     #: What is announced. What is not named is off.
@@ -52,6 +55,7 @@ class HgOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 def check_options(options: HgOptions, origin: str) -> None:
     """Raise `SettingsError` for a prefix, a URL, a suffix or a template that cannot be used."""
     where = f"{origin or 'settings'}: plugins.hg"
+    check_users(options.trusted_users, f"{where}.trusted_users")
     check_repositories(f"{where}.repositories", options.repositories)
     host = options.user_suffix.removeprefix("@")
     if host == options.user_suffix or "." not in host.strip(".") or not host.isascii():
