@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from tests.hg_consumers import HOST, accept
 
 HG = str(Path(sys.executable).with_name("hg"))
+SYSTEM_HG = os.environ.get("PULSESHIM_TEST_SYSTEM_HG", "/usr/bin/hg")
 HOOK = Path(__file__).parents[3] / "contrib" / "hooks" / "hg" / "pulseshim_hg.py"
 
 
@@ -154,11 +155,17 @@ class HgServer:
     options: dict[str, Any] = field(default_factory=dict)
 
     def hg(
-        self, *arguments: str | bytes | Path, cwd: Path | None = None, program: str = HG, status: int = 0
+        self,
+        *arguments: str | bytes | Path,
+        cwd: Path | None = None,
+        program: str = HG,
+        status: int = 0,
+        environ: Mapping[str, str] = {},
     ) -> str:
         """Run `hg` and give what it says on either stream; it must succeed, or end with the status."""
         done = subprocess.run(
-            [program, *arguments], cwd=cwd or self.root, env=self.environ, capture_output=True, timeout=100,
+            [program, *arguments], cwd=cwd or self.root, env={**self.environ, **environ},
+            capture_output=True, timeout=100,
             check=False,
         )  # fmt: skip
         said = os.fsdecode(done.stdout + done.stderr)
@@ -268,3 +275,11 @@ def server(tmp_path: Path, template: Path) -> Iterator[HgServer]:
     for client in made.clients:
         client.close()
     made.servers.close()
+
+
+@pytest.fixture
+def system_hg() -> str:
+    """Give the system's hg, which the tests need: contrib/dev/mercurial installs it."""
+    if not os.access(SYSTEM_HG, os.X_OK):
+        pytest.fail(f"there is no {SYSTEM_HG}: run contrib/dev/mercurial")
+    return SYSTEM_HG

@@ -1,20 +1,28 @@
 """Random histories, made by Mercurial itself: what was announced is what Mercurial says is there."""
 
 import json
-import random
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
+    from random import Random
+
     from tests.plugins.hg.conftest import Announced, Client, HgServer
 
 NAMES = ("a", "b", "dir/c", "d d", "e\udce9", "ünï", "f'\"{}")
 TEXTS = ("plain", "two\n\nparagraphs", "“quotes” {node}", "\U0001f600", "x" * 5000)
-STEPS = 14
+DEEDS = (
+    *("commit",) * 4,
+    *("latin", "merge", "merge", "amend", "prune", "bookmark", "bookmark", "phase", "update", "push", "push"),
+)
+BOOKMARKS = ("one", "two/ü")
+LATIN = {"HGENCODING": "latin-1", "HGUSER": "Ren\udce9"}
 
 
-def change_files(clone: "Client", choose: random.Random) -> None:
+def change_files(clone: "Client", choose: "Random") -> None:
     """Write, remove, rename or copy some files of the working directory."""
     for _ in range(choose.randint(1, 3)):
         path = clone.path / choose.choice(NAMES)
@@ -31,35 +39,64 @@ def change_files(clone: "Client", choose: random.Random) -> None:
             clone("move" if deed == "move" else "copy", "-q", str(path), str(other), status=1)
 
 
-def take_a_step(clone: "Client", choose: random.Random) -> None:
-    """Commit, merge, amend, prune, go elsewhere, move a bookmark, or change a phase."""
-    deed = choose.choice(["commit", "commit", "commit", "merge", "amend", "prune", "bookmark", "phase", "up"])
+def take_a_step(server: "HgServer", clone: "Client", choose: "Random") -> None:
+    """Commit, merge, amend, prune, go elsewhere, change a bookmark or a phase; or push."""
     text = choose.choice(TEXTS) + f" {choose.random()}"
     revisions = clone("log", "-r", "not obsolete() and not secret()", "-T", "{node} ").split()
-    if deed == "commit" or not revisions:
+    deed = choose.choice(DEEDS) if revisions else "commit"
+    if deed == "commit":
         change_files(clone, choose)
         clone("commit", "-q", "-m", text, *(["--secret"] if choose.random() < 0.1 else []), status=1)
-    elif deed == "merge":
-        heads = clone(
-            "log", "-r", "head() and not .:: and not ::. and not obsolete()", "-T", "{node} "
-        ).split()
-        if heads:
-            clone("merge", "-q", "-r", heads[0], "--tool", ":local", status=1)
-            clone("resolve", "-q", "-a", "-m", status=1)
-            clone("commit", "-q", "-m", text, status=1)
+    elif deed == "latin":
+        change_files(clone, choose)
+        command = (
+            "commit",
+            "-q",
+            "--config",
+            "ui.allowemptycommit=1",
+            "-m",
+            f"d\udce9j\udce0 {choose.random()}",
+        )
+        server.hg(*command, cwd=clone.path, environ=LATIN)
     elif deed == "amend" and clone("log", "-r", ". and draft() and not merge()", "-T", "x"):
         change_files(clone, choose)
         clone("commit", "-q", "--amend", "-m", text, status=255)
+    elif deed == "phase":
+        clone("phase", "-p", choose.choice(revisions), status=1)
+    elif deed == "bookmark":
+        clone("bookmark", "-q", "-f", "-r", choose.choice(revisions), choose.choice(BOOKMARKS))
+    elif deed == "push":
+        push(clone, choose)
+    else:
+        change_graph(clone, choose, deed, text, revisions)
+
+
+def change_graph(clone: "Client", choose: "Random", deed: str, text: str, revisions: list[str]) -> None:
+    """Merge another head, obsolete a head without a successor, or go elsewhere."""
+    if deed == "merge":
+        others = "head() and not .:: and not ::. and not obsolete()"
+        for head in clone("log", "-r", others, "-T", "{node} ").split()[:1]:
+            clone("merge", "-q", "-r", head, "--tool", ":local", status=1)
+            clone("resolve", "-q", "-a", "-m", status=1)
+            clone("commit", "-q", "-m", text, status=1)
     elif deed == "prune":
         leaves = clone("log", "-r", "head() and draft() - . - obsolete()", "-T", "{node} ").split()
         for node in leaves[:1]:
             clone("debugobsolete", "--record-parents", node)
-    elif deed == "bookmark":
-        clone("bookmark", "-q", "-f", "-r", choose.choice(revisions), choose.choice(["one", "two/ü"]))
-    elif deed == "phase":
-        clone("phase", "-p", choose.choice(revisions), status=1)
     else:
         clone("update", "-q", "-C", choose.choice(revisions))
+
+
+def push(clone: "Client", choose: "Random") -> None:
+    """Push what there is, and maybe what became of a bookmark, or that it is no more."""
+    clone("push", "-q", "-f", status=1)
+    here = clone("log", "-r", "bookmark()", "-T", "{bookmarks % '{bookmark}\n'}").splitlines()
+    there = clone("identify", "-B", "default").split()
+    name = choose.choice(BOOKMARKS)
+    if name in here and name in there and choose.random() < 0.3:
+        clone("bookmark", "-q", "-d", name)
+    if name in here or name in there:
+        clone("push", "-q", "-f", "-B", name, status=1)
 
 
 def expected_files(repository: "Client", node: str, parent: str) -> set[tuple[str, str]]:
@@ -98,31 +135,49 @@ def check_commits(repository: "Client", push: "Announced") -> None:
             assert {("M" if path in overwritten else letter, path) for letter, path in told} == expected
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_what_is_announced_is_what_mercurial_says(server: "HgServer", seed: int) -> None:
-    """Every public or draft changeset is announced once, with its own files, parents, text and phase."""
-    choose = random.Random(seed)
-    repository = server.init()
-    clone = server.clone(repository)
-    for _ in range(STEPS):
-        take_a_step(clone, choose)
-        if choose.random() < 0.4:
-            clone("push", "-q", "-f", status=1)
-    clone("push", "-q", "-f", status=1)
-
-    pushes = server.announced()
-
-    here = server.client(repository)
-    there = here("log", "--hidden", "-r", "not secret()", "-T", "{node} ").split()
+def check_pushes(repository: "Client", pushes: list["Announced"]) -> None:
+    """Assert that each changeset was announced once, and heads, phases, bookmarks and markers as they are."""
+    there = repository("log", "--hidden", "-r", "not secret()", "-T", "{node} ").split()
     told = [changeset.node for push in pushes for changeset in push.changesets]
     assert sorted(told) == sorted(there)
-    assert len(there) > 1
     for push in pushes:
-        check_commits(here, push)
-        heads = set(push.transaction.heads)
+        check_commits(repository, push)
         brought = {changeset.node for changeset in push.changesets}
-        assert heads == brought - {parent for changeset in push.changesets for parent in changeset.parents}
+        parents = {parent for changeset in push.changesets for parent in changeset.parents}
+        assert set(push.transaction.heads) == brought - parents
     moved = {node for push in pushes for move in push.transaction.phases for node in move.changesets}
-    public = set(here("log", "--hidden", "-r", "public()", "-T", "{node} ").split())
     born = {c.node for push in pushes for c in push.changesets if c.phase == "public"}
-    assert public == born | moved
+    public = repository("log", "--hidden", "-r", "public()", "-T", "{node} ").split()
+    assert set(public) == born | moved
+    bookmarks: dict[str, str | None] = {}
+    for move in (move for push in pushes for move in push.transaction.bookmarks):
+        assert bookmarks.get(move.bookmark) == move.old
+        bookmarks[move.bookmark] = move.new
+    said = json.loads(repository("bookmarks", "-T", "json"))
+    kept = {name: node for name, node in bookmarks.items() if node}
+    assert kept == {one["bookmark"]: repository.node(one["node"]) for one in said}
+    markers = [
+        (marker.precursor.node, *(successor.node for successor in marker.successors))
+        for push in pushes
+        for marker in push.transaction.markers
+    ]
+    said = repository("debugobsolete", "-T", "{prednode} {succnodes}\n").splitlines()
+    assert sorted(markers) == sorted(tuple(line.split()) for line in said)
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(choose=st.randoms(use_true_random=True), steps=st.integers(8, 20))
+def test_what_is_announced_is_what_mercurial_says(server: "HgServer", choose: "Random", steps: int) -> None:
+    """Every public or draft changeset once, with its files, parents and text; all moves; all markers."""
+    number = next(number for number in count() if not (server.root / f"project{number}").exists())
+    repository = server.init(f"project{number}")
+    clone = server.clone(repository, f"clone{number}")
+    for _ in range(steps):
+        take_a_step(server, clone, choose)
+    push(clone, choose)
+
+    check_pushes(server.client(repository), server.announced())

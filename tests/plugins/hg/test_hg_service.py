@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,18 +101,30 @@ def check(vhost: "VirtualHost", queues: dict[str, str]) -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("over", ["path", "http"])
-def test_each_kind_of_push_reaches_the_consumers_once(
-    server: "HgServer", vhost: "VirtualHost", over: str
+def test_each_kind_of_push_over_a_local_path_reaches_the_consumers_once(
+    server: "HgServer", vhost: "VirtualHost"
 ) -> None:
-    """Whatever the way into the repository is."""
+    """The pusher's own process writes into the repository, and runs the hook."""
     queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
     repository = server.init()
-    clone = server.clone(repository)
-    with ExitStack() as stack:
-        push_each_kind(
-            clone, stack.enter_context(server.web(repository)) if over == "http" else str(repository)
-        )
+    push_each_kind(server.clone(repository), str(repository))
+
+    drain = pulseshim(server, vhost.url, "drain")
+
+    assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
+    check(vhost, queues)
+
+
+@pytest.mark.parametrize("version", ["ours", "the system's"])
+def test_each_kind_of_push_over_http_reaches_the_consumers_once(
+    server: "HgServer", vhost: "VirtualHost", system_hg: str, version: str
+) -> None:
+    """`hg serve` of the Mercurial that pulseshim brings, and of the one that the system has."""
+    queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
+    repository = server.init()
+    program = {"program": system_hg} if version == "the system's" else {}
+    with server.web(repository, **program) as url:
+        push_each_kind(server.clone(repository), url)
 
     drain = pulseshim(server, vhost.url, "drain")
 

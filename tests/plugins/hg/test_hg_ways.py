@@ -1,6 +1,5 @@
 """The ways into a repository: pull, unbundle, import, commit, clone, ssh, chg, old servers; and by whom."""
 
-import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +9,6 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.plugins.hg.conftest import HgServer
-
-SYSTEM_HG = os.environ.get("PULSESHIM_TEST_SYSTEM_HG", "/usr/bin/hg")
-
-
-@pytest.fixture
-def system_hg() -> str:
-    """Give the system's hg, which the tests need: contrib/dev/mercurial installs it."""
-    if not os.access(SYSTEM_HG, os.X_OK):
-        pytest.fail(f"there is no {SYSTEM_HG}: run contrib/dev/mercurial")
-    return SYSTEM_HG
 
 
 def write_program(path: Path, text: str) -> Path:
