@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq mercurial clean
+.PHONY: help demo test bench fuzz pytest mypy ruff imports reference format rabbitmq mercurial clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -24,6 +24,9 @@ test: $(VENV)/.test rabbitmq mercurial ## everything that CI runs: ruff, mypy, i
 
 bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints a table
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
+	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz.py
 
 # Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
