@@ -87,9 +87,9 @@ def figures(store: Store) -> Figures:
             for feed, k, v in cursors
         ],
         conditions=[
-            # How the last poll went holds also when nothing runs, as between two polls of cron.
+            # What sources last said holds also when nothing runs, as between two polls of cron.
             condition
             for condition in Conditions(store.database, milliseconds).all()
-            if running or condition.subject.startswith("poll ")
+            if running or condition.subject.startswith(("poll ", "admission "))
         ],
     )

@@ -60,11 +60,20 @@ class Spool:
             raise _unavailable(self.directory, error) from error
 
     def names(self) -> list[str]:
-        """Give the names of what is in the spool, oldest first."""
+        """Give the names of what is in the spool, oldest first, without gaps.
+
+        A large directory is listed in pieces: one hook's second file can be seen though its first, made
+        meanwhile, is not. What was made before anything on the first list is on the second for certain.
+        """
         try:
-            return sorted(os.listdir(self._new))
+            first = set(self._list())
+            newest = max(filter(_NAME.fullmatch, first), default="")
+            return sorted(name for name in self._list() if name in first or name < newest) if first else []
         except OSError as error:
             raise _unavailable(self._new, error) from error
+
+    def _list(self) -> list[str]:
+        return os.listdir(self._new)
 
     def read(self, name: str, now: int) -> tuple[Invocation, bytes]:
         """Give the invocation in a file, and the file's bytes. Raises `Misfit`.

@@ -104,8 +104,8 @@ def held_store(settings: Settings, command: str) -> Iterator[Store]:
                 "stop it first, or wait until it has ended",
             )
         file.truncate(0)
-        file.write(f"pulseshim {command} (process {os.getpid()})")
-        file.flush()
+        with suppress(OSError):  # on a full disk nobody is told who holds it, and it is held all the same
+            os.write(file.fileno(), f"pulseshim {command} (process {os.getpid()})".encode())
         store = open_store(settings)
         try:
             yield store

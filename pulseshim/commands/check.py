@@ -13,6 +13,7 @@ from pulseshim.backlog import figures
 from pulseshim.commands.owner import by_owner
 from pulseshim.commands.session import Session
 from pulseshim.condition import Conditions
+from pulseshim.envelope import rfc3339
 from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
 from pulseshim.failover import connect
 from pulseshim.plugin_manager import PluginManager
@@ -91,7 +92,7 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
             yield Problem(
                 "clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning"
             )
-        yield from _polls(store)
+        yield from _sources(store, listening=bool(holder(settings.directory)))
         waiting = store.spool.backlog().count
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
@@ -104,13 +105,19 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         store.close()
 
 
-def _polls(store: Store) -> Iterator[Problem]:
+def _sources(store: Store, *, listening: bool) -> Iterator[Problem]:
+    """Give the polls that failed and, while a service listens, the streams that do."""
     for condition in Conditions(store.database, milliseconds).all():
-        feed = condition.subject.removeprefix("poll ")
-        if feed != condition.subject and condition.condition in ("failed", "refused"):
-            subject = "settings" if condition.condition == "refused" else feed
+        kind, _, feed = condition.subject.partition(" ")
+        if condition.condition not in ("failed", "refused"):
+            continue
+        subject = "settings" if condition.condition == "refused" else feed
+        if kind == "poll":
             text = f"the last poll of {feed} failed: {condition.detail}"
             yield Problem(subject, text, f"correct that; pulseshim poll {feed} asks again now")
+        elif kind == "stream" and listening:
+            text = f"{feed} is not heard since {rfc3339(condition.since)}: {condition.detail}"
+            yield Problem(subject, text, "correct that; the service tries again by itself")
 
 
 def _directories(directory: Path) -> Iterator[Problem]:

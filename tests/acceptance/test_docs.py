@@ -20,7 +20,7 @@ from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.bugzilla import CHANGES, SimpleBugMessage
-from pulseshim_shims.buildbot import MESSAGES as BUILDBOT
+from pulseshim_shims.buildbot_message import MESSAGES as BUILDBOT
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +185,17 @@ def test_every_test_that_is_named_is_there() -> None:
     source = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
 
     assert {name for name in named if f"def {name}(" not in source} == set()
+
+
+def test_every_fault_names_the_test_that_shows_it() -> None:
+    """Each row of the fault table ends with a test, or with the one that has all the faults."""
+    page = (ROOT / "docs" / "explanation" / "delivery.md").read_text()
+    table = page.partition("## Fault by fault")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+
+    assert len(rows) > 20
+    assert [row[0] for row in rows if not re.search(r"`test_\w+`|\*\*all\*\*", row[-1])] == []
+    assert {len(row) for row in rows} == {4}
 
 
 def test_no_document_names_a_place_of_one_machine() -> None:

@@ -148,7 +148,7 @@ def make_server(root: Path, vhost: "VirtualHost") -> None:
     (package / "entry_points.txt").write_text("[pulseshim]\ngerrit = pulseshim_gerrit\n")
     for user in ("gitpushes", "bugzilla"):
         vhost.node.add_user(user, "secret")
-        own = f"^(exchange/{user}/|amq\\.gen).*"
+        own = f"^(exchange|queue)/{user}/.*"
         vhost.node.permit(vhost.name, user, configure=own, write=own, read=own)
 
 

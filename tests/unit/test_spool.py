@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -434,3 +435,19 @@ def test_a_file_that_cannot_be_removed_is_an_error_of_the_store(unprivileged: Pa
         spool.remove(NAME)
 
     assert spool.names() == [NAME]
+
+
+def test_a_list_that_was_taken_in_pieces_has_no_gap(tmp_path: Path) -> None:
+    """Seen is a hook's second file and not its first, made meanwhile: both are read, in order."""
+
+    class Torn(Spool):
+        listings: ClassVar[list[list[str]]] = [["b", "d"], ["a", "b", "c", "d", "e"]]
+
+        def _list(self) -> list[str]:
+            return [f"{ord(letter):020}-{ID}" for letter in self.listings.pop(0)]
+
+    spool = Torn(tmp_path, largest=1)
+
+    names = spool.names()
+
+    assert [chr(int(name[:20])) for name in names] == ["a", "b", "c", "d"]
