@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench soak test-rabbitmq test-pythons pytest test-buildbot mypy ruff imports reference format \
+.PHONY: help demo test bench fuzz soak test-rabbitmq test-pythons pytest test-buildbot mypy ruff imports reference format \
 	rabbitmq mercurial clean
 
 help: ## list what can be made
@@ -38,6 +38,9 @@ test-rabbitmq: $(VENV)/.test ## what meets a broker, against RabbitMQ 4.x: SUITE
 
 test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 that this machine has
 	@$(PYTHON) contrib/dev/pythons.py $(or $(ARGS),tests)
+
+fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
+	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz.py
 
 # Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some

@@ -87,6 +87,7 @@ _SUSPICION = """
 ALTER TABLE parked ADD COLUMN owner INTEGER;
 ALTER TABLE parked ADD COLUMN suspicious INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE parked ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX parked_subject ON parked (kind, subject);
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _ADMISSION, _SUSPICION)

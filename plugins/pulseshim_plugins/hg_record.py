@@ -1,5 +1,6 @@
 """What Mercurial's hook recorded of a transaction, unpacked: arguments are facts, the rest is on stdin."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -99,6 +100,8 @@ def _lines(stdin: bytes) -> Iterator[tuple[str, list[str]]]:
 def _span(kind: str, fields: list[str]) -> Span:
     old = None if kind == "added" else _phase(fields.pop(0))
     new, first, last, count = fields
+    if not (count.isascii() and count.isdigit()):
+        raise ValueError(f"{count[:20]!r} is no count")
     return Span(old, _phase(new), _node(first), _node(last), int(count))
 
 
@@ -115,7 +118,10 @@ def _move(name: str, old: str, new: str) -> Move:
 
 def _marker(precursor: str, successors: str, user: str, time: str) -> MarkerRecord:
     nodes = tuple(_node(node) for node in successors.split(" ") if node)
-    return MarkerRecord(_node(precursor), nodes, user or None, float(time))
+    seconds = float(time)
+    if not math.isfinite(seconds):
+        raise ValueError(f"{time[:20]!r} is no time")
+    return MarkerRecord(_node(precursor), nodes, user or None, seconds)
 
 
 def _node(text: str) -> str:

@@ -253,3 +253,25 @@ def test_what_waits_for_its_feed_is_released_when_the_feed_is_there(lot: Lot) ->
     assert counts == [0, 0, 1, 0]
     assert [item.subject for item in lot.items.to_read()] == ["one"]
     assert [item.awaiting for item in lot.items.items()] == ["reader", "feed", "person"]
+
+
+def test_parking_takes_no_longer_the_more_is_parked(lot: Lot) -> None:
+    """Whoever fills the spool with rubbish must not make each file of it dearer than the one before."""
+    plan = lot.database.query(
+        "EXPLAIN QUERY PLAN SELECT id FROM parked WHERE kind = 'file' AND subject = '/x'"
+    )
+
+    assert "USING COVERING INDEX parked_subject" in plan[0][-1]
+
+
+def test_an_invocation_keeps_its_owner_and_that_it_is_suspicious(lot: Lot) -> None:
+    """A retry with trust says that a person vouches for it, and forgets neither."""
+    item = lot.items.park_invocation("some-id", "tests", b"", "forged", owner=1004, suspicious=True)
+
+    lot.items.retry(item)
+    (plain,) = lot.items.to_read()
+    lot.items.retry(item, trust=True)
+    (trusted,) = lot.items.to_read()
+
+    assert (plain.owner, plain.suspicious, plain.trusted) == (1004, True, False)
+    assert (trusted.owner, trusted.suspicious, trusted.trusted) == (1004, True, True)
