@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 SEED = 1
 EVENTS, KEYS = 1800, 10
-AT_COMMITS = ("outbox.store", "outbox.confirm", "parked.park_envelope")
+AT_COMMITS = ("outbox.store", "outbox.confirm")
 
 
 def test_nothing_is_lost_when_everything_goes_wrong(make_ground: Callable[[int, int], "Ground"]) -> None:
