@@ -8,8 +8,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench soak test-rabbitmq test-pythons pytest mypy ruff imports reference format rabbitmq \
-	mercurial clean
+.PHONY: help demo test bench soak test-rabbitmq test-pythons pytest buildbot mypy ruff imports reference format \
+	rabbitmq mercurial clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -23,8 +23,8 @@ test: $(VENV)/.test rabbitmq mercurial ## everything that CI runs: ruff, mypy, i
 		$(MAKE) --no-print-directory $$check || failed="$$failed $$check"; \
 	done; if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
-bench: $(VENV)/.test rabbitmq ## measure against the peers, side by side; prints a table
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.test rabbitmq mercurial ## measure against the peers, side by side; ARGS="relay --write" picks and keeps
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # SUITE names another Debian, whose RabbitMQ is then made by contrib/dev/rabbitmq-node and used for the node.
 node = $(if $(SUITE),PULSESHIM_TEST_RABBITMQ_SERVER="$$(contrib/dev/rabbitmq-node $(SUITE))")
@@ -42,6 +42,20 @@ test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 t
 # Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+# The tests have a Buildbot of today. This takes another one, VERSION, from an environment of its own.
+VERSION ?= 3.11.9
+OLD := $(VENV)/buildbot-$(VERSION)
+
+buildbot: $(VENV)/.test rabbitmq $(OLD)/.made ## the tests of the Buildbot source with Buildbot VERSION
+	BUILDBOT_PROGRAMS=$(OLD)/bin $(BIN)/pytest tests/plugins/buildbot tests/acceptance/test_buildbot.py $(ARGS)
+
+$(OLD)/.made:
+	@echo "installing Buildbot $(VERSION) into $(OLD)"
+	@$(PYTHON) -m venv $(OLD)
+	@$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable . 'buildbot[bundle]==$(VERSION)' 'buildbot-worker==$(VERSION)'
+	@touch $@
 
 mypy: $(VENV)/.test ## the types
 	$(BIN)/mypy

@@ -1,7 +1,6 @@
 """How things are measured: in turn, several rounds, medians of ratios."""
 
 import os
-import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +51,12 @@ def ratio_row(
     return Row(what, f"{sense} {target:g} ×", f"{middle:.2f} ×", f"{low:.2f} to {high:.2f}", met)
 
 
+def quantity_row(what: str, measured: Sequence[float]) -> Row:
+    """Give the row of a quantity that has no target: it says how far a bound is."""
+    low, middle, high = quantiles(measured, n=4)
+    return Row(what, "", f"{middle:,.0f}", f"{low:,.0f} to {high:,.0f}", met=True)
+
+
 def run(
     command: Sequence[str], directory: Path, stdin: bytes = b"", environ: dict[str, str] | None = None
 ) -> None:
@@ -68,14 +73,3 @@ def git_environ() -> dict[str, str]:
         for what in ("NAME", "EMAIL")
     }
     return {**kept, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-def machine() -> str:
-    """Give what the figures were measured on."""
-    name = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            name = line.partition(":")[2].strip()
-            break
-    system = f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}"
-    return f"{name}, {os.cpu_count()} cores, {system}"

@@ -14,6 +14,8 @@ from pulseshim.schema import MIGRATIONS
 _BUSY_SECONDS = 30.0
 _PAUSE_SECONDS = 0.01
 _MEMORY = "file::memory:"
+_OURS = int.from_bytes(b"puls")
+"""SQLite's `application_id`: whose file it is."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
@@ -42,15 +44,11 @@ class Database:
 
     def _prepare(self, *, readonly: bool) -> None:
         known = len(self._migrations)
-        found, tables = self._look()
+        found = self._look()
         if found > known:
             raise StoreVersion(
                 f"{self.path} has schema version {found}, this pulseshim knows versions up to {known}",
                 "install the version of pulseshim that wrote it, or a later one",
-            )
-        if found == 0 and tables:
-            raise StoreVersion(
-                f"{self.path} is a database of something else", "name another directory in store.directory"
             )
         if found == 0 and readonly:
             # Whoever made the file has not come to its tables: was killed there, or is about to.
@@ -67,8 +65,9 @@ class Database:
         # Only now: what is not ours, or of another version, stays as it is to the last byte.
         self._write_ahead()
         self._connection.execute("PRAGMA synchronous = FULL")
-        if found < known:
-            self._migrate()
+        # What is deleted is overwritten: some of it is deleted because nobody may read it any more.
+        self._connection.execute("PRAGMA secure_delete = ON")
+        self._migrate()
 
     def _write_ahead(self) -> None:
         """Switch to WAL. Where others do so at the same moment, SQLite does not wait for them by itself."""
@@ -83,29 +82,36 @@ class Database:
             else:
                 return
 
-    def _look(self) -> tuple[int, int]:
-        """Give the schema's version and the number of its parts, both of one moment: others may begin now."""
-        self._connection.execute("BEGIN")
+    def _look(self) -> int:
+        """Give the schema's version, 0 where there is nothing yet. Raises `StoreVersion`: it is not ours."""
+        self._connection.execute("BEGIN")  # all is of one moment: others may begin now
         try:
-            ((parts,),) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
-            return self._version(), int(parts)
+            parts = {sql for (sql,) in self._connection.execute("SELECT sql FROM sqlite_schema").fetchall()}
+            version, owner = self._number("user_version"), self._number("application_id")
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+        # The first files were made without a mark: they are known by their first table.
+        unmarked = owner == 0 and (_statements(self._migrations[0])[0] in parts or not (parts or version))
+        if owner != _OURS and not unmarked:
+            raise StoreVersion(
+                f"{self.path} is a database of something else", "name another directory in store.directory"
+            )
+        return version
 
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+    def _number(self, name: str) -> int:
+        """Give one of the numbers in the header of the file."""
+        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     def _migrate(self) -> None:
-        """Bring the schema up to date, one version a step: after a crash it goes on where it was."""
-        while True:
-            with self.step() as connection:
-                found = self._version()
-                if found >= len(self._migrations):
-                    return
-                for statement in filter(str.strip, self._migrations[found].split(";")):
+        """Bring the schema up to date in one step: no crash leaves a version in between."""
+        with self.step() as connection:
+            if self._number("application_id") != _OURS:
+                connection.execute(f"PRAGMA application_id = {_OURS}")
+            for version, migration in list(enumerate(self._migrations, 1))[self._number("user_version") :]:
+                for statement in _statements(migration):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {found + 1}")
+                connection.execute(f"PRAGMA user_version = {version}")
 
     @contextmanager
     def step(self) -> Iterator[sqlite3.Connection]:
@@ -125,6 +131,14 @@ class Database:
         with self._lock, self._translated():
             return self._connection.execute(sql, parameters).fetchall()
 
+    def scrub(self) -> None:
+        """Write the log of the last steps into the file and empty it: it holds what they deleted.
+
+        Where somebody reads at this moment, that is left to the next time.
+        """
+        with self._lock, self._translated():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         with self._lock, self._translated():
@@ -143,6 +157,11 @@ def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(
         uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
+
+
+def _statements(migration: str) -> list[str]:
+    """Give the statements of a migration, as SQLite keeps them for what they make."""
+    return [text for statement in migration.split(";") if (text := statement.strip())]
 
 
 def _translate(error: sqlite3.Error, path: Path) -> StoreError:

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pulseshim.backoff import Backoff
 from pulseshim.condition import Conditions
 from pulseshim.envelope import Envelope
-from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable
-from pulseshim.feed import PollSource
+from pulseshim.feed import HookSource
 from pulseshim.outbox import Outbox
-from pulseshim.source import Outlet, poll
+from pulseshim.source import Outlet, described, pause_of, poll
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +57,18 @@ class Polls:
             return 0.0
         return max(0.0, _timestamp(pause["until"]) - now)
 
-    def once(self, outlets: Sequence[Outlet], since: datetime | None = None) -> BaseException | None:
+    def once(
+        self,
+        outlets: Sequence[Outlet],
+        since: datetime | None = None,
+        went_on: Callable[[str], object] = lambda _text: None,
+    ) -> BaseException | None:
         """Ask a source once and give what went wrong, if anything did; it is logged and noted as well.
 
-        With `since`, what changed from then on is looked for again.
+        With `since`, what changed from then on is looked for again. `went_on` is told how far a long poll is.
         """
         feed, source = outlets[0].feed.name, outlets[0].feed.source
-        if not isinstance(source, PollSource):
+        if isinstance(source, HookSource):
             raise TypeError(f"{feed} is no feed that can be polled")
         count = 0
         try:
@@ -73,6 +77,7 @@ class Polls:
                 self._stored(envelopes)
                 if number:
                     self._conditions.set(f"poll {feed}", "going on", f"{count} messages so far")
+                    went_on(f"polling {feed}: {count} messages so far")
                     log.info("poll went on", extra={"feed": feed, "messages": count})
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             self._failed(feed, error)
@@ -95,15 +100,13 @@ class Polls:
         return wait
 
     def _failed(self, feed: str, error: BaseException) -> None:
-        wait = error.retry_after if isinstance(error, SourceUnavailable) else 0.0
+        how, why = described(error)
+        wait = pause_of(error)
         if wait > 0:
             self._pause(feed, wait)
-        back = f" (it asks to come back in {wait:.0f} s)" if wait > 0 else ""
-        text = f"{error}{back}"
-        kind = "" if isinstance(error, PulseshimError) else f"{type(error).__name__}: "
-        log.error("poll failed", extra={"feed": feed, "error": f"{kind}{text}"})
-        refused = isinstance(error, SettingsError)
-        self._conditions.set(f"poll {feed}", "refused" if refused else "failed", text)
+            why += f" (it asks to come back in {wait:.0f} s)"
+        log.error("poll failed", extra={"feed": feed, "error": why})
+        self._conditions.set(f"poll {feed}", how, why)
 
     def _pause(self, feed: str, seconds: float) -> None:
         state = self._outbox.state(feed)

@@ -4,9 +4,10 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from pulseshim.admission import Admissions
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
 from pulseshim.errors import (
@@ -14,6 +15,7 @@ from pulseshim.errors import (
     BrokerError,
     BrokerUnreachable,
     ExchangeRefused,
+    NobodyAdmits,
     PublishRefused,
     StoreError,
 )
@@ -59,8 +61,9 @@ class RelayCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayEnds:
-    """What a relay tells others: its condition when it changes, and each envelope confirmed or parked."""
+    """What a relay asks (what may go) and what it tells: its condition, each envelope confirmed or parked."""
 
+    admissions: Admissions = field(default_factory=Admissions)
     condition: Callable[[str, str], None] = lambda _condition, _detail: None
     confirmed: Callable[[Sequence[Stored]], None] = lambda _envelopes: None
     parked: Callable[[Parked], None] = lambda _item: None
@@ -94,15 +97,14 @@ class Relay:
         self._window = window
         self._clock = clock
         self._ends = ends or RelayEnds()
+        self._admissions = self._ends.admissions
         self._backoff = Backoff(_LONGEST_PAUSE, random)
         self._woken = threading.Event()
         self._condition = ("", "")
         self._in_flight: dict[int, Stored] = {}
         self._settled: list[Stored] = []
-        self._after = 0
-        self._careful_until = 0
-        self._nacked = False
-        self._unwritten = False
+        self._after = self._careful_until = 0
+        self._nacked = self._unwritten = False
         self._flushed_at = clock()
 
     def wake(self) -> None:
@@ -150,16 +152,13 @@ class Relay:
             if not self._publisher.connected:
                 self._forget()
                 self._open()
-            self._fill()
-            idle = not self._in_flight
+            idle = not self._fill() and not self._in_flight
             if idle:
                 # What a person retries or replays has an old position: it is found from the start.
                 self._after = 0
             self._take(self._publisher.settle(0 if idle else _PATIENCE))
-            self._tell(
-                "blocked" if self._publisher.blocked else "connected",
-                self._publisher.blocked or self._publisher.address,
-            )
+            blocked = self._publisher.blocked
+            self._tell("blocked" if blocked else "connected", blocked or self._publisher.address)
             return self._after_settling(idle=idle)
         except PublishRefused as error:
             return self._dispute(error)
@@ -171,23 +170,32 @@ class Relay:
         self.counts.connections += 1
         log.info("broker connected", extra={"account": self.account, "address": self._publisher.address})
 
-    def _fill(self) -> None:
-        """Put envelopes on the wire while there is room and the broker takes them."""
-        if self._publisher.blocked or (self._nacked and self._in_flight):
-            return
+    def _fill(self) -> bool:
+        """Put envelopes on the wire while there is room and the broker takes them; say whether any waited."""
+        held = self._admissions.held()
+        answered = self._admissions.answered(besides=held)
+        if self._publisher.blocked or ((self._nacked or answered) and self._in_flight):
+            return False
+        if answered:
+            self._admissions.take_note(answered)
+            self._after = 0
         self._nacked = False
         careful = self._after < self._careful_until
         room = (1 if careful else self._window) - len(self._in_flight)
         if room <= 0 or (self._in_flight and not careful and room < self._window // 4):
-            return
-        for stored in self._outbox.pending(self.account, after=self._after, limit=room):
+            return False
+        waiting = self._outbox.pending(self.account, after=self._after, limit=room, besides=held)
+        for stored in self._admissions.let(waiting):
             try:
+                self._admissions.check(stored)
                 self._publisher.publish(stored.position, stored.envelope)
-            except ExchangeRefused as error:
+            except (ExchangeRefused, NobodyAdmits) as error:
                 self._park(stored, str(error))
             else:
                 self._in_flight[stored.position] = stored
             self._after = stored.position
+        self._after = waiting[-1].position if waiting else self._after
+        return bool(waiting)
 
     def _take(self, settled: Settled) -> None:
         """Take note of what the broker said; write the confirms in batches."""
@@ -244,9 +252,8 @@ class Relay:
         self._forget()
         condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
         if self._condition != (condition, str(error)):
-            log.warning(
-                "broker lost", extra={"account": self.account, "error": str(error), "unconfirmed": lost}
-            )
+            told = {"account": self.account, "error": str(error), "unconfirmed": lost}
+            log.warning("broker lost", extra=told)
         self._tell(condition, str(error))
         return self._backoff.next()
 
@@ -268,10 +275,8 @@ class Relay:
         item = self._parked.park_envelope(self.account, stored, cause)
         self.counts.parked += 1
         self._backoff.reset()
-        log.error(
-            "envelope parked",
-            extra={"message_id": stored.envelope.message_id, "item": item.id, "cause": cause},
-        )
+        which = {"message_id": stored.envelope.message_id, "item": item.id, "cause": cause}
+        log.error("envelope parked", extra=which)
         self._ends.parked(item)
 
     def _tell(self, condition: str, detail: str) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -18,6 +19,8 @@ from pulseshim.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
+_FIELDS = 5
+_DAY = 2
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LOOK = 1.0
 _JUMP = 5.0
@@ -112,10 +115,10 @@ class Scheduler:
         """Poll at once what is due by an interval; let cron expressions find their next time from now."""
         for job in self._scheduler.get_jobs():
             with suppress(JobLookupError):  # a poll that was due once may have begun meanwhile
-                if isinstance(job.trigger, CronTrigger):
-                    self._scheduler.reschedule_job(job.id, trigger=job.trigger)
-                else:
+                if isinstance(job.trigger, IntervalTrigger | DateTrigger):
                     self._scheduler.modify_job(job.id, next_run_time=self._at(0))
+                else:
+                    self._scheduler.reschedule_job(job.id, trigger=job.trigger)
 
     def _at(self, seconds: float) -> datetime:
         """Give the time that it will be in some seconds."""
@@ -128,20 +131,29 @@ class Scheduler:
             self._scheduler.shutdown(wait=False)
 
 
-def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | CronTrigger:
+def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | OrTrigger:
     """Give when a feed is due."""
     if isinstance(every, timedelta):
         return IntervalTrigger(seconds=every.total_seconds(), jitter=jitter or None, timezone=UTC)
     try:
         *fields, weekdays = every.split()
-        cron = CronTrigger.from_crontab(" ".join([*fields, _named(weekdays)]), timezone=UTC)
+        crons = [
+            CronTrigger.from_crontab(" ".join(each), timezone=UTC)
+            for each in _either([*fields, _named(weekdays)])
+        ]
     except ValueError as error:
         raise SettingsError(
             f"the schedule of {name} is no cron expression ({error})",
             'give five fields, such as "*/5 * * * *", or use every = "5m"',
         ) from error
-    cron.jitter = jitter or None
-    return cron
+    return OrTrigger(crons, jitter=jitter or None)
+
+
+def _either(fields: list[str]) -> list[list[str]]:
+    """Give the expressions of which one must fit: to cron, a day of the month or a weekday is enough."""
+    if len(fields) != _FIELDS or any(field.startswith("*") for field in fields[_DAY::2]):
+        return [fields]
+    return [[*fields[:4], "*"], [*fields[:_DAY], "*", *fields[3:]]]
 
 
 def _named(weekdays: str) -> str:

@@ -1,7 +1,8 @@
 """The tables of the outbox, and the way from each version of them to the next.
 
 `envelopes` is written once and never changed: what becomes of an envelope stands in `pending`, `confirmed`
-and `parked`. The version is SQLite's `user_version`: the number of migrations that have been made.
+and `parked`. The version is SQLite's `user_version`: the number of migrations that have been made. Whose file
+it is stands in `application_id`; one without it is ours if it has the first table below, to the letter.
 Times are in milliseconds since 1970 (UTC).
 """
 
@@ -78,4 +79,14 @@ CREATE TABLE conditions (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_ADMISSION = """
+ALTER TABLE envelopes ADD COLUMN admission INTEGER NOT NULL DEFAULT 0 CHECK (admission IN (0, 1))
+"""
+
+_SUSPICION = """
+ALTER TABLE parked ADD COLUMN owner INTEGER;
+ALTER TABLE parked ADD COLUMN suspicious INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE parked ADD COLUMN trusted INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _ADMISSION, _SUSPICION)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pulseshim.database import Database
+
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Site
     from tests.conftest import VirtualHost
@@ -181,6 +183,7 @@ def _no_database(outbox: Path) -> None:
 
 
 def _from_the_future(outbox: Path) -> None:
+    Database(outbox).close()
     with sqlite3.connect(outbox) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()

@@ -1,7 +1,6 @@
 """The documents themselves: what they show is valid, what they name is there."""
 
 import ast
-import configparser
 import json
 import re
 import subprocess
@@ -10,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -21,7 +20,7 @@ from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.bugzilla import CHANGES, SimpleBugMessage
-from pulseshim_shims.buildbot import MESSAGES as BUILDBOT
+from pulseshim_shims.buildbot_message import MESSAGES as BUILDBOT
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +60,7 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
     """A block without a language, or of one that no test knows, would be checked by nobody."""
     kinds = {block.kind for block in BLOCKS}
 
-    assert kinds <= {"console", "ini", "json", "python", "text", "toml"}
+    assert kinds <= {"console", "json", "python", "text", "toml"}
 
 
 @of_kind("toml")
@@ -136,22 +135,6 @@ def definitions(source: str) -> dict[str, str]:
         for node in ast.parse(source).body
         if isinstance(node, kinds)
     }
-
-
-@of_kind("ini")
-def test_a_unit_that_is_shown_starts_a_verb(block: Block) -> None:
-    """A unit of systemd parses, and what it starts is understood by the command line."""
-    unit: Any = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str
-    unit.read_string(block.text)
-
-    _, *words = unit["Service"]["ExecStart"].split()
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pulseshim", *words[-1:], "--help"], capture_output=True, check=False
-    )
-    assert done.returncode == 0
-    assert words[:-1] == ["--config", "/etc/pulseshim/pulseshim.toml"]
 
 
 def test_the_readme_shows_what_the_demo_prints() -> None:

@@ -145,22 +145,18 @@ def test_an_older_file_is_brought_up_to_date(database: Database, path: Path) -> 
     upgraded.close()
 
 
-def test_an_upgrade_that_breaks_off_goes_on_where_it_was(path: Path) -> None:
-    """Each version is one step: of one that fails, nothing stays, and those before it do."""
+def test_an_upgrade_that_breaks_off_leaves_the_file_as_it_was(path: Path) -> None:
+    """All versions are one step: no other process ever finds one in between, and the next goes on."""
+    Database(path, migrations=[FIRST]).close()
+    broken = ["CREATE TABLE half (a TEXT)", "INSERT INTO missing VALUES (1)"]
+
     with pytest.raises(StoreUnavailable, match="no such table: missing"):
-        Database(path, migrations=[FIRST, "CREATE TABLE half (a TEXT); INSERT INTO missing VALUES (1)"])
-    other = sqlite3.connect(path)
-    tables = other.execute("SELECT name FROM sqlite_schema").fetchall()
-    version = other.execute("PRAGMA user_version").fetchone()
-    other.execute("INSERT INTO notes VALUES ('kept')")
-    other.commit()
-    other.close()
+        Database(path, migrations=[FIRST, *broken])
 
-    upgraded = Database(path, migrations=[FIRST, SECOND])
-
-    assert (tables, version) == ([("notes",)], (1,))
-    assert upgraded.query("SELECT text, kind FROM notes") == [("kept", "plain")]
-    upgraded.close()
+    before = Database(path, migrations=[FIRST])
+    assert before.query("PRAGMA user_version") == [(1,)]
+    assert before.query("SELECT name FROM sqlite_schema WHERE name = 'half'") == []
+    before.close()
 
 
 def test_several_may_begin_at_once(path: Path) -> None:
@@ -195,9 +191,22 @@ def test_the_file_of_a_later_version_is_left_as_it_is(database: Database, path: 
 
 
 @pytest.mark.parametrize("readonly", [False, True])
-def test_the_database_of_something_else_is_left_as_it_is(path: Path, *, readonly: bool) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "CREATE TABLE theirs (a TEXT)",
+        "CREATE TABLE envelopes (position INTEGER PRIMARY KEY); PRAGMA user_version = 1",
+        "PRAGMA user_version = 1",
+        "PRAGMA application_id = 7",
+        f"PRAGMA application_id = 7; PRAGMA user_version = 1; {MIGRATIONS[0]}",
+    ],
+    ids=["no version", "our version", "nothing in it yet", "their mark", "their mark, our tables"],
+)
+def test_the_database_of_something_else_is_left_as_it_is(
+    path: Path, statements: str, *, readonly: bool
+) -> None:
     """store.directory names the wrong place: another program goes on using its file."""
-    before = made(path, "CREATE TABLE theirs (a TEXT)")
+    before = made(path, statements)
 
     with pytest.raises(StoreVersion, match=r"is a database of something else: name another directory"):
         Database(path, readonly=readonly)
@@ -245,6 +254,21 @@ def test_an_empty_file_reads_as_an_empty_database_and_becomes_one(path: Path) ->
 
     assert (found, size) == ([(0,)], 0)
     assert database.query("SELECT count(*) FROM envelopes") == [(0,)]
+    database.close()
+
+
+def test_a_file_from_before_there_was_a_mark_is_ours_and_is_marked(path: Path) -> None:
+    """Its tables tell; who only looks changes nothing."""
+    made(path, FIRST)
+    before = made(path, "INSERT INTO notes VALUES ('kept'); PRAGMA user_version = 1")
+    Database(path, readonly=True, migrations=[FIRST]).close()
+    looked_at = path.read_bytes()
+
+    database = Database(path, migrations=[FIRST])
+
+    assert looked_at == before
+    assert database.query("PRAGMA application_id") == [(int.from_bytes(b"puls"),)]
+    assert database.query("SELECT text FROM notes") == [("kept",)]
     database.close()
 
 

@@ -211,3 +211,15 @@ def test_a_service_forgets_the_polls_of_feeds_that_are_gone(store: Store) -> Non
     found.clear(keep=["poll bell"])
 
     assert [condition.subject for condition in found.all()] == ["poll bell"]
+
+
+def test_a_long_poll_says_how_far_it_is(
+    bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
+) -> None:
+    """Whoever waits at a terminal sees the number grow."""
+    bell.events = [1, 2, Checkpoint(), 3, Checkpoint(), 4]
+    told: list[str] = []
+
+    make_polls([NOON]).once(outlets, went_on=told.append)
+
+    assert told == ["polling bell: 3 messages so far", "polling bell: 4 messages so far"]

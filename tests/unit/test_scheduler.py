@@ -160,11 +160,14 @@ def next_times(cron: str, number: int) -> list[str]:
         ("0 4 * * 1,3", ["Mon 30 04:00", "Wed 02 04:00"]),
         ("0 4 * * */3", ["Sat 28 04:00", "Sun 29 04:00", "Wed 02 04:00"]),
         ("0 4 * * 1/3", ["Thu 26 04:00", "Mon 30 04:00", "Thu 03 04:00"]),
+        ("0 4 13 * 5", ["Fri 27 04:00", "Fri 04 04:00", "Fri 11 04:00", "Sun 13 04:00", "Fri 18 04:00"]),
+        ("0 4 4 * 5", ["Fri 27 04:00", "Fri 04 04:00", "Fri 11 04:00"]),
+        ("0 4 */13 * 5", ["Fri 27 04:00", "Fri 01 04:00"]),
         ("0 4 * * mon-fri", ["Thu 26 04:00", "Fri 27 04:00", "Mon 30 04:00"]),
     ],
 )
 def test_a_cron_expression_means_what_cron_means(cron: str, times: list[str]) -> None:
-    """Sunday is 0 and 7; times are UTC."""
+    """Sunday is 0 and 7; a day of the month or a weekday is enough, where neither begins with *; in UTC."""
     assert next_times(cron, len(times)) == times
 
 
