@@ -104,7 +104,8 @@ class Relay:
         self._in_flight: dict[int, Stored] = {}
         self._settled: list[Stored] = []
         self._after = self._careful_until = 0
-        self._nacked = self._unwritten = False
+        self._nacked = False
+        self._unwritten = False
         self._flushed_at = clock()
 
     def wake(self) -> None:
@@ -139,7 +140,7 @@ class Relay:
         try:
             return self._work()
         except StoreError as error:
-            # Nothing changed at the broker: what was confirmed is kept, and written before anything else.
+            # What the broker confirmed is kept, and written before anything else.
             log.error("outbox not written", extra={"account": self.account, "error": str(error)})
             self._unwritten = True
             return self._backoff.next()
@@ -248,12 +249,11 @@ class Relay:
 
     def _lost(self, error: BrokerError) -> float:
         self._salvage()
-        lost = len(self._in_flight)
+        extra = {"account": self.account, "error": str(error), "unconfirmed": len(self._in_flight)}
         self._forget()
         condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
         if self._condition != (condition, str(error)):
-            told = {"account": self.account, "error": str(error), "unconfirmed": lost}
-            log.warning("broker lost", extra=told)
+            log.warning("broker lost", extra=extra)
         self._tell(condition, str(error))
         return self._backoff.next()
 
@@ -275,8 +275,8 @@ class Relay:
         item = self._parked.park_envelope(self.account, stored, cause)
         self.counts.parked += 1
         self._backoff.reset()
-        which = {"message_id": stored.envelope.message_id, "item": item.id, "cause": cause}
-        log.error("envelope parked", extra=which)
+        extra = {"message_id": stored.envelope.message_id, "item": item.id, "cause": cause}
+        log.error("envelope parked", extra=extra)
         self._ends.parked(item)
 
     def _tell(self, condition: str, detail: str) -> None:

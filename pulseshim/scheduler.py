@@ -115,10 +115,10 @@ class Scheduler:
         """Poll at once what is due by an interval; let cron expressions find their next time from now."""
         for job in self._scheduler.get_jobs():
             with suppress(JobLookupError):  # a poll that was due once may have begun meanwhile
-                if isinstance(job.trigger, IntervalTrigger | DateTrigger):
-                    self._scheduler.modify_job(job.id, next_run_time=self._at(0))
-                else:
+                if isinstance(job.trigger, OrTrigger):
                     self._scheduler.reschedule_job(job.id, trigger=job.trigger)
+                else:
+                    self._scheduler.modify_job(job.id, next_run_time=self._at(0))
 
     def _at(self, seconds: float) -> datetime:
         """Give the time that it will be in some seconds."""
