@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.conftest import MOMENTS, SHORT, plan, soak
+from tests.faults.conftest import BLOWS, MOMENTS, SHORT, SPELLS, plan, soak
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Ground
@@ -27,6 +27,7 @@ def test_nothing_is_lost_when_everything_goes_wrong(make_ground: Callable[[int, 
 
     outcome = soak(ground, steps, SEED)
 
+    assert {*BLOWS, *SPELLS} <= outcome.faults.keys()
     assert outcome.verdict.accepted >= EVENTS
     assert outcome.verdict.duplicates <= outcome.most_duplicates
     assert outcome.kinds.keys() == {"envelope", "file", "invocation"}
