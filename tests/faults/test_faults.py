@@ -13,7 +13,7 @@ from tests.faults.conftest import BLOWS, MOMENTS, SHORT, SPELLS, plan, soak
 if TYPE_CHECKING:
     from tests.faults.conftest import Ground
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
 SEED = 1
 EVENTS, KEYS = 1800, 10
