@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -480,7 +481,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.every_copy_is_the_same()
 
 
-TestOutboxMachine = OutboxMachine.TestCase
+TestOutboxMachine = pytest.mark.timeout(400)(
+    OutboxMachine.TestCase
+)  # its files are synced, the disk may be busy
 TestOutboxMachine.settings = settings(
     max_examples=80,
     stateful_step_count=50,
