@@ -481,9 +481,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.every_copy_is_the_same()
 
 
-TestOutboxMachine = pytest.mark.timeout(400)(
-    OutboxMachine.TestCase
-)  # its files are synced, the disk may be busy
+# Its files are synced, and the disk may be busy.
+TestOutboxMachine = pytest.mark.timeout(400)(OutboxMachine.TestCase)
 TestOutboxMachine.settings = settings(
     max_examples=80,
     stateful_step_count=50,
