@@ -23,7 +23,7 @@ import trustme
 
 START_SECONDS = 60
 STOP_SECONDS = 15
-CTL_SECONDS = 60
+CTL_SECONDS = 180
 INSTALL = "install it: apt-get install rabbitmq-server (or name another in $PULSESHIM_TEST_RABBITMQ_SERVER)"
 
 CONFIGURATION = """\

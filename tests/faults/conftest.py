@@ -10,9 +10,10 @@ import pytest
 from tests.faults.ground import Ground
 from tests.faults.plan import MOMENTS, SHORT, plan
 from tests.faults.soak import soak
+from tests.faults.trouble import BLOWS, SPELLS
 from tests.node import RabbitMQ
 
-__all__ = ["MOMENTS", "SHORT", "Ground", "plan", "soak"]
+__all__ = ["BLOWS", "MOMENTS", "SHORT", "SPELLS", "Ground", "plan", "soak"]
 
 
 @pytest.fixture

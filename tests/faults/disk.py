@@ -1,7 +1,6 @@
 """A small disk that can be filled: a file system of its own for root, a limit on one process for others."""
 
 import contextlib
-import errno
 import os
 import resource
 import subprocess
@@ -16,17 +15,15 @@ PIECE = 1 << 16
 class SmallDisk:
     """A directory on a disk that `filled` leaves no byte of.
 
-    Who is not root cannot mount one: there `filled` forbids the process `victim` to write any file beyond its
-    first bytes, which its programs see as an I/O error.
+    Who may not mount one, for not being root or in a container, has `filled` forbid the process `victim` to
+    write any file beyond its first bytes, which its programs see as an I/O error.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.is_mounted = os.geteuid() == 0
         directory.mkdir(mode=0o755)
-        if self.is_mounted:
-            options = f"size={SIZE},mode=755"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "pulseshim", directory], check=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "pulseshim", str(directory)]
+        self.is_mounted = os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0
 
     @contextmanager
     def filled(self, victim: int) -> Iterator[None]:
@@ -64,16 +61,3 @@ def _limited(process: int) -> Iterator[None]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(process, resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def is_full(directory: Path) -> bool:
-    """Say whether a directory takes no more."""
-    probe = directory / "probe"
-    try:
-        probe.write_bytes(bytes(PIECE))
-    except OSError as error:
-        return error.errno == errno.ENOSPC
-    else:
-        return False
-    finally:
-        probe.unlink(missing_ok=True)

@@ -41,10 +41,9 @@ LONG: Mapping[str, int] = {
 }
 SHORT: Mapping[str, int] = {
     **dict.fromkeys((*BLOWS, *SPELLS), 1),
-    "connection cut": 8,
+    "connection cut": 6,
     "service killed": 2,
     "poison": 0,
-    "disk full": 2,
 }
 ALONE = frozenset({"clock set forward", "clock set back", "message too large", "foreign file"})
 """Blows that need the service to work, or the disk to have room, around them."""

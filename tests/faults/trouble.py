@@ -65,8 +65,14 @@ def too_large(ground: Ground) -> None:
 
 
 def poison(ground: Ground) -> None:
-    """Record an event that a broken plugin fails on."""
+    """Record an event that a broken plugin fails on, and wait until it has failed."""
+    before = _failed(ground)
     ground.record("poison", 0, "poison")
+    wait_until(lambda: _failed(ground) > before, "the plugin fails")
+
+
+def _failed(ground: Ground) -> int:
+    return sum(item["kind"] == "invocation" for item in ground.parked())
 
 
 @contextmanager

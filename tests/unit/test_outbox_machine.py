@@ -6,19 +6,20 @@ import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pulseshim import Envelope, Exchange, Feed, HookSource, Invocation, Message, Parked, State
 from pulseshim.database import Database
-from pulseshim.errors import BrokerDenied, BrokerUnreachable
+from pulseshim.errors import BrokerDenied, BrokerUnreachable, StoreUnavailable
 from pulseshim.outbox import Outbox
 from pulseshim.parked import ParkedItems
 from pulseshim.publisher import Settled
@@ -70,10 +71,11 @@ class Fuse:
 
 
 class FragileDatabase(Database):
-    """A database whose process may end before a step, before its commit and after it."""
+    """A database whose process may end before a step, before its commit and after it; its disk can fill."""
 
     def __init__(self, path: Path, fuse: Fuse) -> None:
         self.fuse = fuse
+        self.full_for = 0
         super().__init__(path)
         # The process may end here, the machine does not lose power: nothing has to reach the disk.
         self.query("PRAGMA synchronous = OFF")
@@ -85,6 +87,9 @@ class FragileDatabase(Database):
         with super().step() as connection:
             yield connection
             self.fuse.burn()
+            if self.full_for:
+                self.full_for -= 1
+                raise StoreUnavailable("the disk is full")
         self.fuse.burn()
 
 
@@ -139,6 +144,16 @@ class FragilePublisher(MemoryPublisher):
         return settled
 
 
+def trying(work: Callable[[], object]) -> Callable[[], None]:
+    """Give work that may find the disk full: who asked for it asks again. A relay sees to that itself."""
+
+    def tried() -> None:
+        with suppress(StoreUnavailable):
+            work()
+
+    return tried
+
+
 class OutboxMachine(RuleBasedStateMachine):
     """Hooks that record, a runtime that reads and relays and is killed, and a broker that fails."""
 
@@ -189,7 +204,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Start the runtime, be it after a crash."""
         if self.store is not None:
             self.store.close()
-        database = FragileDatabase(self.root / "outbox.sqlite3", self.fuse)
+        self.database = database = FragileDatabase(self.root / "outbox.sqlite3", self.fuse)
         now = self.milliseconds
         spool = FragileSpool(self.root / "spool", self.fuse)
         spool.prepare("owner")
@@ -217,10 +232,10 @@ class OutboxMachine(RuleBasedStateMachine):
         outlets = {"tests": [Outlet(feed, ACCOUNTS[feed.exchange.name]) for feed in feeds]}
         if not self.is_plugged:
             outlets = {}
-        self.store.parked.release(list(outlets))
         self.reader = Reader(
             self.store, outlets, random=lambda: 0.5, clock_ns=lambda: self.milliseconds() * 10**6
         )
+        self.store.parked.release(list(outlets))
 
     def shim(self, event: tuple[str, str, int]) -> Iterator[Told]:
         """Make the message of an event."""
@@ -266,7 +281,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Read what is in the spool, let each relay do a few turns; perhaps be killed meanwhile."""
         if reading and (self.broken or not self.is_plugged):
             self.ever_broken |= self.recorded.keys()
-        work = [self.reader.read_all] if reading else []
+        work = [trying(self.reader.read_all)] if reading else []
         self.working(*work, *[relay.turn for relay in self.relays] * turns, moments=moments)
 
     @rule(moments=MOMENTS)
@@ -293,6 +308,11 @@ class OutboxMachine(RuleBasedStateMachine):
             assert isinstance(relay._publisher, MemoryPublisher)
             relay._publisher.lose_connection(after=after, taken=taken)
 
+    @rule(steps=st.integers(1, 8))
+    def the_disk_is_full(self, steps: int) -> None:
+        """Have no room for the next few steps of the outbox."""
+        self.database.full_for = steps
+
     @rule(trouble=st.sampled_from(["denied", "unreachable", "blocked", ONE.name, TWO.name]))
     def the_broker_is_in_trouble(self, trouble: str) -> None:
         """Let nobody in, run short of memory, or have an exchange of another type."""
@@ -316,25 +336,27 @@ class OutboxMachine(RuleBasedStateMachine):
     def the_plugin_changes(self, *, broken: bool, plugged: bool, moments: int | None) -> None:
         """Break the plugin or take it out, mend it and put it in."""
         self.broken, self.is_plugged = broken, plugged
-        self.working(self.make_reader, moments=moments)
+        self.working(trying(self.make_reader), moments=moments)
 
     @rule(position=st.integers(0, 3), moments=MOMENTS)
     def a_person_retries(self, position: int, moments: int | None) -> None:
         """Retry a parked item."""
         for item in self.parked()[position : position + 1]:
-            self.working(partial(self.the_store.parked.retry, item), moments=moments)
+            self.working(trying(partial(self.the_store.parked.retry, item)), moments=moments)
 
     @rule(position=st.integers(0, 3))
     def a_person_discards(self, position: int) -> None:
         """Discard a parked item: what came of it may be lost, and nothing else."""
         for item in self.parked()[position : position + 1]:
-            self.the_store.parked.discard(item)
-            self.discarded.add(item.subject)
+            self.working(trying(partial(self.the_store.parked.discard, item)))
+            if item.id not in [left.id for left in self.parked()]:
+                self.discarded.add(item.subject)
 
     @rule(exchange=st.sampled_from([ONE.name, TWO.name]), moments=MOMENTS)
     def a_person_replays(self, exchange: str, moments: int | None) -> None:
         """Publish again what was confirmed."""
-        self.working(partial(self.the_store.outbox.replay, "exchange = ?", (exchange,)), moments=moments)
+        replay = partial(self.the_store.outbox.replay, "exchange = ?", (exchange,))
+        self.working(trying(replay), moments=moments)
 
     @property
     def the_store(self) -> Store:
@@ -430,6 +452,7 @@ class OutboxMachine(RuleBasedStateMachine):
         The process that saw the trouble goes on: it needs no new start.
         """
         self.the_broker_recovers()
+        self.database.full_for = 0
         self.broken, self.is_plugged = False, True
         self.make_reader()
         for item in self.parked():
@@ -458,7 +481,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.every_copy_is_the_same()
 
 
-TestOutboxMachine = OutboxMachine.TestCase
+# Its files are synced, and the disk may be busy.
+TestOutboxMachine = pytest.mark.timeout(400)(OutboxMachine.TestCase)
 TestOutboxMachine.settings = settings(
     max_examples=80,
     stateful_step_count=50,
