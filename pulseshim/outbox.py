@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from pulseshim.database import Database
 from pulseshim.envelope import Envelope, seal
 from pulseshim.exchange import Exchange
@@ -30,8 +32,7 @@ class Outgoing:
     account: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An envelope with its position: the outbox's own number, growing with the order of storing."""
 
     position: int
