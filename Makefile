@@ -8,10 +8,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench pytest mypy ruff imports reference format rabbitmq mercurial clean
+.PHONY: help demo test bench soak test-rabbitmq test-pythons pytest buildbot mypy ruff imports reference format \
+	rabbitmq mercurial clean
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 demo: $(VENV)/.demo ## real pushes through the git hook to a consumer: what pulseshim does, in seconds
 	@$(BIN)/pulseshim demo
@@ -25,9 +26,36 @@ test: $(VENV)/.test rabbitmq mercurial ## everything that CI runs: ruff, mypy, i
 bench: $(VENV)/.test rabbitmq mercurial ## measure against the peers, side by side; ARGS="relay --write" picks and keeps
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# SUITE names another Debian, whose RabbitMQ is then made by contrib/dev/rabbitmq-node and used for the node.
+node = $(if $(SUITE),PULSESHIM_TEST_RABBITMQ_SERVER="$$(contrib/dev/rabbitmq-node $(SUITE))")
+
+soak: $(VENV)/.test rabbitmq ## break everything for some minutes; ARGS="--seed 7 --events 5000", SUITE=trixie
+	$(node) $(BIN)/python -m tests.faults $(ARGS)
+
+test-rabbitmq: $(VENV)/.test ## what meets a broker, against RabbitMQ 4.x: SUITE=trixie (default) or forky
+	PULSESHIM_TEST_RABBITMQ_SERVER="$$(contrib/dev/rabbitmq-node $(or $(SUITE),trixie))" \
+		$(BIN)/pytest tests/integration tests/faults $(ARGS)
+
+test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 that this machine has
+	@$(PYTHON) contrib/dev/pythons.py $(or $(ARGS),tests)
+
 # Most tests wait for git, a broker or another process: two at a time take little more than half as long.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+# The tests have a Buildbot of today. This takes another one, VERSION, from an environment of its own.
+VERSION ?= 3.11.9
+OLD := $(VENV)/buildbot-$(VERSION)
+
+buildbot: $(VENV)/.test rabbitmq $(OLD)/.made ## the tests of the Buildbot source with Buildbot VERSION
+	BUILDBOT_PROGRAMS=$(OLD)/bin $(BIN)/pytest tests/plugins/buildbot tests/acceptance/test_buildbot.py $(ARGS)
+
+$(OLD)/.made:
+	@echo "installing Buildbot $(VERSION) into $(OLD)"
+	@$(PYTHON) -m venv $(OLD)
+	@$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable . 'buildbot[bundle]==$(VERSION)' 'buildbot-worker==$(VERSION)'
+	@touch $@
 
 mypy: $(VENV)/.test ## the types
 	$(BIN)/mypy

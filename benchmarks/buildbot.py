@@ -182,7 +182,7 @@ def _read_all(directory: Path, feed: Feed[object]) -> None:
             if missing[0] <= 0:
                 stop.set()
 
-        listen(store.outbox, [Outlet(feed, "")], feed.source, stop, stored, lambda: 0.0)
+        listen(store.outbox, [Outlet(feed, "")], feed.source, stop, stored, lambda: 0.0, lambda *_: None)
     finally:
         store.close()
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from pulseshim.envelope import Envelope
-    from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable
+    from pulseshim.errors import PulseshimError, SettingsError, SourceUnavailable, Suspicious
     from pulseshim.exchange import Exchange
     from pulseshim.feed import Checkpoint, Feed, HookSource, Invocation, PollSource, State, StreamSource
     from pulseshim.hookspecs import hookimpl
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pulseshim.parked import Parked
     from pulseshim.problem import Problem
     from pulseshim.settings import Duration, Settings, seconds
+    from pulseshim.user import User, user_called
 
 __all__ = [
     "Checkpoint",
@@ -36,10 +37,13 @@ __all__ = [
     "SourceUnavailable",
     "State",
     "StreamSource",
+    "Suspicious",
+    "User",
     "bounded_routing_key",
     "hookimpl",
     "readable",
     "seconds",
+    "user_called",
 ]
 
 _HOMES = {
@@ -60,10 +64,13 @@ _HOMES = {
     "SourceUnavailable": "errors",
     "State": "feed",
     "StreamSource": "feed",
+    "Suspicious": "errors",
+    "User": "user",
     "bounded_routing_key": "message",
     "hookimpl": "hookspecs",
     "readable": "message",
     "seconds": "settings",
+    "user_called": "user",
 }
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pulseshim.errors import SettingsError
+from pulseshim.password import in_file
 from pulseshim.settings import AccountSettings, BrokerSettings, seconds
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _PASSWORD = "PULSESHIM_BROKER_PASSWORD"  # noqa: S105 - the name of a variable
 _NO_PATH = ("", "/")
+GUEST = "guest"
+"""The user that every new broker has, its name being the password; it logs in on the broker's host alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +23,15 @@ class Account:
     """An account with everything that a connection takes; times are in seconds.
 
     Without a `user`, the client certificate says who we are (SASL EXTERNAL). `urls` are all `amqp`/`amqps`,
-    in the order they are tried, or the one `memory://`.
+    in the order they are tried, or the one `memory://`. Where a `password_file` is named, the password may
+    have been renewed there since.
     """
 
     name: str
     urls: tuple[str, ...]
     user: str = ""
     password: str = field(default="", repr=False)
+    password_file: str = ""
     ca_file: str = ""
     client_certificate: str = ""
     client_key: str = ""
@@ -73,7 +78,7 @@ def resolve(settings: BrokerSettings, name: str, environ: Mapping[str, str]) -> 
     An account has its own user, password and certificate, and takes what it does not name from `[broker]`.
     Raises `SettingsError`, naming the key and its remedy, for whatever would keep it from connecting.
     """
-    urls = _urls(settings)
+    urls = broker_urls(settings)
     own = _own_settings(settings, name)
     account = Account(
         name=name,
@@ -92,7 +97,8 @@ def resolve(settings: BrokerSettings, name: str, environ: Mapping[str, str]) -> 
     return _with_login(account)
 
 
-def _urls(settings: BrokerSettings) -> tuple[str, ...]:
+def broker_urls(settings: BrokerSettings) -> tuple[str, ...]:
+    """Give the broker's URLs. Raises `SettingsError` where one is not what it must be."""
     urls = (settings.url,) if isinstance(settings.url, str) else tuple(settings.url)
     if not urls:
         raise SettingsError("broker.url is empty", "name a broker, or remove the key to stay in memory")
@@ -102,7 +108,7 @@ def _urls(settings: BrokerSettings) -> tuple[str, ...]:
             "broker.url names memory:// beside others", "name either memory:// alone or brokers"
         )
     for part in parts:
-        plain = part.scheme == "amqp" and not _is_loopback(part.hostname or "")
+        plain = part.scheme == "amqp" and not is_loopback(part.hostname or "")
         if plain and not settings.allow_plaintext:
             raise SettingsError(
                 f"broker.url names {part.hostname} by amqp://, where others can read passwords and messages",
@@ -137,7 +143,8 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this one: an address of the loopback interface, or `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -157,19 +164,19 @@ def _login(
 ) -> dict[str, str]:
     """Give user and password. They belong together: a user of one's own never gets another's password."""
     table = f"broker.accounts.{name}" if name else "broker"
-    password = _password(own.password_file, f"{table}.password_file", environ.get(_variable(name), ""))
+    password = secret(own.password_file, f"{table}.password_file", environ.get(password_variable(name), ""))
     if not name or own.user or password or own.client_certificate:
-        return {"user": own.user, "password": password}
+        return {"user": own.user, "password": password, "password_file": own.password_file}
     shared = AccountSettings(user=settings.user, password_file=settings.password_file)
     return _login(settings, shared, "", environ)
 
 
-def _password(path: str, key: str, fallback: str) -> str:
+def secret(path: str, key: str, fallback: str) -> str:
+    """Give the password in the file that a setting names, or the fallback. Raises `SettingsError`."""
     if not path:
         return fallback
     try:
-        with open(path, encoding="utf-8") as file:
-            password = file.read().rstrip("\r\n")
+        password = in_file(path)
     except (OSError, UnicodeError) as error:
         raise SettingsError(
             f"{key}: {path} cannot be read ({_reason(error)})", "correct the path or the file's permissions"
@@ -184,17 +191,17 @@ def _with_login(account: Account) -> Account:
     if account.user and not account.password:
         raise SettingsError(
             f"{account.table}.user is {account.user}, and there is no password for it",
-            f"name a file in {account.table}.password_file, or set ${_variable(account.name)}",
+            f"name a file in {account.table}.password_file, or set ${password_variable(account.name)}",
         )
     if account.user or (account.client_certificate and not account.password):
         return account
-    all_here = all(_is_loopback(endpoint(url).host) for url in account.urls)
+    all_here = all(is_loopback(endpoint(url).host) for url in account.urls)
     if account.password or not all_here:
         raise SettingsError(f"{account.table}.user is not set", "name the user that publishes there")
-    return replace(account, user="guest", password="guest")  # noqa: S106 - every broker has this one
+    return replace(account, user=GUEST, password=GUEST)
 
 
-def _variable(name: str) -> str:
+def password_variable(name: str) -> str:
     """Give the environment variable that may hold the password of an account."""
     return f"{_PASSWORD}_{re.sub('[-.]', '_', name).upper()}" if name else _PASSWORD
 

@@ -25,7 +25,8 @@ class Figures:
     """A store at one moment. Times are in milliseconds since 1970, None where there is none.
 
     `running` names the process that works on the store; empty: none does. `counters` are those of the
-    sources, as (feed, name, count); `cursors` what polls remember, as (feed, field, value).
+    sources, as (feed, name, count); `cursors` what polls remember, as (feed, field, value); `suspicious` how
+    many invocations were not believed, as (number of the user who wrote them, count).
     """
 
     directory: Path
@@ -37,6 +38,7 @@ class Figures:
     counters: Sequence[tuple[str, str, int]]
     cursors: Sequence[tuple[str, str, str]]
     conditions: Sequence[Condition]
+    suspicious: Sequence[tuple[int | None, int]] = ()
 
     @property
     def pending(self) -> int:
@@ -44,6 +46,7 @@ class Figures:
         return sum(exchange.pending for exchange in self.exchanges)
 
 
+_SUSPICIOUS = "SELECT owner, count(*) FROM parked WHERE suspicious GROUP BY owner ORDER BY 1"
 _EXCHANGES = """
 SELECT exchange, account, coalesce(waiting, 0), oldest, confirmed, confirmed_at FROM exchanges LEFT JOIN (
     SELECT exchange, count(*) AS waiting, min(sent) AS oldest
@@ -75,6 +78,7 @@ def figures(store: Store) -> Figures:
             for name, account, pending, oldest, count, at in query(_EXCHANGES)
         ],
         parked={str(kind): int(n) for kind, n in query("SELECT kind, count(*) FROM parked GROUP BY kind")},
+        suspicious=[(owner, n) for owner, n in query(_SUSPICIOUS)],
         counters=[
             (feed, name, n) for feed, name, n in query("SELECT feed, name, count FROM counters ORDER BY 1, 2")
         ],
@@ -83,9 +87,9 @@ def figures(store: Store) -> Figures:
             for feed, k, v in cursors
         ],
         conditions=[
-            # How the last poll went holds also when nothing runs, as between two polls of cron.
+            # What sources last said holds also when nothing runs, as between two polls of cron.
             condition
             for condition in Conditions(store.database, milliseconds).all()
-            if running or condition.subject.startswith("poll ")
+            if running or condition.subject.startswith(("poll ", "admission "))
         ],
     )

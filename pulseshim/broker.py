@@ -189,8 +189,8 @@ class AmqpConnection:
                 self._raw.transport.write(memoryview(unsent))
                 self._raw.bytes_sent += 1
 
-    def consume(self, exchange: str, binding_key: str, received: Receiving) -> None:
-        """Bind a queue of one's own, whose messages `read` hands to `received`.
+    def consume(self, exchange: str, binding_key: str, queue: str, received: Receiving) -> None:
+        """Bind a queue of one's own (named by the broker if ""), whose messages `read` hands to `received`.
 
         Raises `ExchangeRefused` where the exchange is not there or may not be read.
         """
@@ -206,7 +206,7 @@ class AmqpConnection:
                 raise refusal.of_missing(exchange) from error
         with self._calling():
             try:
-                queue = self._channel.queue_declare("", exclusive=True, auto_delete=True).queue
+                queue = self._channel.queue_declare(queue, exclusive=True, auto_delete=True).queue
                 self._channel.queue_bind(queue, exchange, binding_key)
                 self._channel.basic_qos(0, _PREFETCH, False)
                 self._channel.basic_consume(queue, callback=hand_over)

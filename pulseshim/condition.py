@@ -11,7 +11,8 @@ from pulseshim.message import readable
 class Condition:
     """How something is (`connected`, `blocked`, `unreachable`, …), why, and since when.
 
-    `subject` is `relay` or `relay <account>`, or `poll <feed>`; `since` is in milliseconds since 1970.
+    `subject` is `relay` or `relay <account>`, `poll <feed>`, `stream <feed>`, or `admission <exchange>`;
+    `since` is in milliseconds since 1970.
     """
 
     subject: str
@@ -21,7 +22,7 @@ class Condition:
 
 
 class Conditions:
-    """The last known condition of each relay and poll."""
+    """The last known condition of each relay, poll, stream and admission."""
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database

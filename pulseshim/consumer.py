@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from pulseshim.account import Account
 from pulseshim.broker import Connection
@@ -26,7 +27,9 @@ class Delivery:
 class Consumer:
     """A queue of its own, bound to an exchange from `open` to `close`: it sees what is published meanwhile.
 
-    A message is acknowledged when the next one is asked for. Not thread-safe. A context manager.
+    A message is acknowledged when the next one is asked for. The queue is `queue/<user>/<new id>`, where the
+    user may have queues; one who logs in with a certificate leaves its name to the broker. Not thread-safe.
+    A context manager.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class Consumer:
         exchange: str,
         binding_key: str = "#",
         *,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
         self._exchange = exchange
         self._binding_key = binding_key
+        self._new_id = new_id
         self._clock = clock
         self._connection: Connection | None = None
         self._received: deque[tuple[int, Delivery]] = deque()
@@ -54,7 +59,9 @@ class Consumer:
         self.close()
         self._connection = connect(self._account)
         try:
-            self._connection.consume(self._exchange, self._binding_key, self._on_message)
+            user = self._account.user
+            queue = f"queue/{user}/{self._new_id()}" if user else ""
+            self._connection.consume(self._exchange, self._binding_key, queue, self._on_message)
         except BaseException:
             self.close()
             raise

@@ -65,6 +65,8 @@ class Database:
         # Only now: what is not ours, or of another version, stays as it is to the last byte.
         self._write_ahead()
         self._connection.execute("PRAGMA synchronous = FULL")
+        # What is deleted is overwritten: some of it is deleted because nobody may read it any more.
+        self._connection.execute("PRAGMA secure_delete = ON")
         self._migrate()
 
     def _write_ahead(self) -> None:
@@ -102,17 +104,14 @@ class Database:
         return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     def _migrate(self) -> None:
-        """Bring the schema up to date, one version a step: after a crash it goes on where it was."""
-        while True:
-            with self.step() as connection:
-                found = self._number("user_version")
-                if self._number("application_id") != _OURS:
-                    connection.execute(f"PRAGMA application_id = {_OURS}")
-                if found >= len(self._migrations):
-                    return
-                for statement in _statements(self._migrations[found]):
+        """Bring the schema up to date in one step: no crash leaves a version in between."""
+        with self.step() as connection:
+            if self._number("application_id") != _OURS:
+                connection.execute(f"PRAGMA application_id = {_OURS}")
+            for version, migration in list(enumerate(self._migrations, 1))[self._number("user_version") :]:
+                for statement in _statements(migration):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {found + 1}")
+                connection.execute(f"PRAGMA user_version = {version}")
 
     @contextmanager
     def step(self) -> Iterator[sqlite3.Connection]:
@@ -131,6 +130,14 @@ class Database:
         """Give all rows of a query."""
         with self._lock, self._translated():
             return self._connection.execute(sql, parameters).fetchall()
+
+    def scrub(self) -> None:
+        """Write the log of the last steps into the file and empty it: it holds what they deleted.
+
+        Where somebody reads at this moment, that is left to the next time.
+        """
+        with self._lock, self._translated():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

@@ -13,6 +13,8 @@ PulseshimError                 one sentence and a remedy; `exit_code` is the com
 │   ├── ExchangeRefused    1   one exchange cannot be declared or published to; others can
 │   └── PublishRefused     1   the channel was closed because of one of the messages in flight
 ├── SourceUnavailable      1   a source cannot be asked now: ask again, and not before it says
+├── NobodyAdmits           1   no feed says whether a message may be published now: turn it on again
+├── Suspicious             1   who wrote an invocation cannot have seen it happen: a person must decide
 ├── PluginError            1   a plugin cannot be loaded, or gave something that is no feed
 ├── InvalidDeclaration     1   an exchange, a feed or a message breaks a rule of AMQP or of ours
 └── CommandFailed          1   a command could not do what it was asked
@@ -102,6 +104,17 @@ class SourceUnavailable(PulseshimError):
     def __init__(self, problem: str, remedy: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(problem, remedy)
         self.retry_after = retry_after
+
+
+class NobodyAdmits(PulseshimError):
+    """A message must be admitted by its feed before it is published, and there is no such feed now."""
+
+
+class Suspicious(PulseshimError):
+    """Who wrote an invocation could not do what it tells, or the source contradicts it: look into it.
+
+    A source raises it. The invocation is parked as suspicious, with its owner.
+    """
 
 
 class PluginError(PulseshimError):

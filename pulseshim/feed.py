@@ -1,12 +1,13 @@
 """A feed: where events arise, what they mean, and the exchange they are announced on."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from pulseshim.envelope import Envelope
 from pulseshim.errors import InvalidDeclaration
 from pulseshim.exchange import Exchange
 from pulseshim.message import Message
@@ -94,14 +95,21 @@ class StreamSource(Generic[E]):
     """A source that speaks by itself: `listen` yields events as they come, until the event is set.
 
     Each event is stored, with the state, before the next is asked for. When `listen` returns or raises, it is
-    called again after a pause. `read` is as that of `PollSource`.
+    called again after a pause; it raises what a poll raises. With the first event or checkpoint the source
+    counts as connected. `poll` is for a source that can also be asked once what it has to tell by now, as
+    `pulseshim poll` does; `read` and `rewind` are as those of `PollSource`.
     """
 
     listen: Callable[[State, Event], Iterator[E | Checkpoint]]
     read: Callable[[Invocation, State], Iterable[E]] | None = None
+    poll: Callable[[State], Iterable[E | Checkpoint]] | None = None
+    rewind: Callable[[State, datetime], None] | None = None
 
 
 Source: TypeAlias = HookSource[E] | PollSource[E] | StreamSource[E]
+
+Admit: TypeAlias = Callable[[Sequence[Envelope]], Iterable[Envelope]]
+"""Gives those of some envelopes that may be published now; the others are withheld for good."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,11 @@ class Feed(Generic[E]):
     Feeds of one plugin that share name and source are one reading: its events go to each one's shim,
     and all that comes of them is stored in one step. `account` is for a plugin whose feeds publish as several
     accounts; None: the plugin's own.
+
+    `admit` is for what may have to be kept back by the time it is published: before each publishing (a retry
+    and a replay are others) it is given a few hundred envelopes at most, oldest first, and gives those that
+    may go. What it leaves out is deleted. While it raises, nothing of the exchange is published, everything
+    else is. It is called from a thread of its own, and must end within a bounded time.
     """
 
     name: str
@@ -118,6 +131,7 @@ class Feed(Generic[E]):
     shim: Callable[[E], Iterable[Message]]
     exchange: Exchange
     account: str | None = None
+    admit: Admit | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -71,10 +71,10 @@ class MemoryConnection:
     def flush(self) -> None:
         """Do nothing: what is published has arrived."""
 
-    def consume(self, exchange: str, binding_key: str, received: Receiving) -> None:
+    def consume(self, exchange: str, binding_key: str, queue: str, received: Receiving) -> None:
         """Bind a queue of one's own, whose messages `read` hands to `received`."""
         self.declare(exchange)
-        self._queue = f"pulseshim-{id(self)}"
+        self._queue = queue or f"pulseshim-{id(self)}"
         self._channel.queue_declare(self._queue, exclusive=True, auto_delete=True)
         self._channel.queue_bind(self._queue, exchange, binding_key)
         self._received = received

@@ -78,6 +78,14 @@ def store_metrics(now: Figures, at: int) -> Iterator[_Family]:
     for kind in ("envelope", "file", "invocation"):
         parked.add_metric([kind], now.parked.get(kind, 0))
     yield parked
+    up = GaugeMetricFamily(
+        "pulseshim_source_up", "1 while a stream is connected, or the last poll did not fail", labels=["feed"]
+    )
+    for condition in now.conditions:
+        word, _, feed = condition.subject.partition(" ")
+        if word in ("poll", "stream"):
+            up.add_metric([feed], float(condition.condition in ("connected", "done", "going on")))
+    yield up
     counters = CounterMetricFamily("pulseshim_source", "What sources count", labels=["feed", "name"])
     for feed, name, count in now.counters:
         counters.add_metric([feed, name], count)

@@ -24,19 +24,27 @@ _PRUNED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way into the outbox: by which feed, to which exchange, as which account."""
+    """A message on its way into the outbox: by which feed, to which exchange, as which account.
+
+    `admission` says that the feed must admit it before each publishing (`Feed.admit`).
+    """
 
     message: Message
     exchange: Exchange
     feed: str
     account: str
+    admission: bool = False
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """An envelope with its position: the outbox's own number, growing with the order of storing."""
+    """An envelope with its position: the outbox's own number, growing with the order of storing.
+
+    `admitted_by` is the feed that must admit it before each publishing; empty: none.
+    """
 
     position: int
     envelope: Envelope
+    admitted_by: str = ""
 
 
 class Outbox:
@@ -99,9 +107,10 @@ class Outbox:
         ).fetchone()
         envelope = seal(out.message, out.exchange, sequence=sequence, sent=self._now())
         position = connection.execute(
-            f"INSERT INTO envelopes (feed, {_ENVELOPE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO envelopes (feed, admission, {_ENVELOPE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 out.feed,
+                out.admission,
                 envelope.message_id,
                 envelope.exchange,
                 envelope.routing_key,
@@ -115,12 +124,18 @@ class Outbox:
         connection.execute("INSERT INTO pending VALUES (?, ?)", (out.account, position))
         return envelope
 
-    def pending(self, account: str, *, after: int = 0, limit: int) -> list[Stored]:
-        """Give the oldest envelopes of an account that await a confirm, behind a position."""
+    def pending(
+        self, account: str, *, after: int = 0, limit: int, besides: Collection[str] = ()
+    ) -> list[Stored]:
+        """Give the oldest envelopes of an account that await a confirm, behind a position.
+
+        Those of the exchanges `besides` are left out.
+        """
         rows = self._database.query(
-            f"SELECT position, {_ENVELOPE} FROM pending JOIN envelopes USING (position)"
-            " WHERE account = ? AND position > ? ORDER BY position LIMIT ?",
-            (account, after, limit),
+            f"SELECT position, iif(admission, feed, ''), {_ENVELOPE}"
+            " FROM pending JOIN envelopes USING (position) WHERE account = ? AND position > ?"
+            f" AND exchange NOT IN ({_marks(besides)}) ORDER BY position LIMIT ?",
+            (account, after, *besides, limit),
         )
         return [_stored(row) for row in rows]
 
@@ -173,6 +188,22 @@ class Outbox:
                 [(name, n, now) for name, n in Counter(s.envelope.exchange for s in envelopes).items()],
             )
 
+    def withhold(self, envelopes: Sequence[Stored]) -> None:
+        """Forget envelopes for good that their feeds do not admit; count them as `withheld` of the feed.
+
+        Nothing of their bodies stays in the file. Each number in the sequence is seen as a gap by consumers.
+        """
+        positions = [(stored.position,) for stored in envelopes]
+        with self._database.step() as connection:
+            for table in ("pending", "confirmed", "envelopes"):
+                connection.executemany(f"DELETE FROM {table} WHERE position = ?", positions)
+            connection.executemany(
+                "INSERT INTO counters VALUES (?, 'withheld', ?)"
+                " ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                list(Counter(stored.admitted_by for stored in envelopes).items()),
+            )
+        self._database.scrub()
+
     def replay(self, condition: str, parameters: Sequence[str | int]) -> int:
         """Queue confirmed envelopes once more, in their old order, with their old ids; say how many.
 
@@ -211,8 +242,8 @@ class Outbox:
                 return forgotten
 
 
-def _stored(row: tuple[int, str, str, str, int, str, int, int, bytes]) -> Stored:
-    position, message_id, exchange, routing_key, sequence, kind, version, sent, body = row
+def _stored(row: tuple[int, str, str, str, str, int, str, int, int, bytes]) -> Stored:
+    position, admitted_by, message_id, exchange, routing_key, sequence, kind, version, sent, body = row
     return Stored(
         position,
         Envelope(
@@ -225,6 +256,7 @@ def _stored(row: tuple[int, str, str, str, int, str, int, int, bytes]) -> Stored
             sent=sent,
             body=body,
         ),
+        admitted_by,
     )
 
 

@@ -3,13 +3,15 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pulseshim.database import Database
 from pulseshim.message import readable
 from pulseshim.outbox import Stored
 
-_COLUMNS = "id, kind, feed, subject, cause, traceback, parked_at, position, awaiting"
+_COLUMNS = (
+    "id, kind, feed, subject, cause, traceback, parked_at, position, awaiting, owner, suspicious, trusted"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,9 @@ class Parked:
     it for good) or `file` (something in the spool that is no invocation). `subject` is the invocation's id,
     the message's id or the path the file now has. `cause` is one sentence; `traceback` may be empty.
     `awaiting` is `person`, `feed` (it goes on by itself once a plugin gives its feed) or `reader` (a retry
-    was asked for and the runtime has not read it yet).
+    was asked for and the runtime has not read it yet). `owner` is the number of the user that the file in
+    the spool belonged to, None where there was none or it is not known. `suspicious` is what the source did
+    not believe; `trusted` is what a person said is to be believed.
     """
 
     id: int
@@ -32,6 +36,9 @@ class Parked:
     parked_at: int
     position: int | None
     awaiting: Literal["person", "feed", "reader"]
+    owner: int | None = None
+    suspicious: bool = False
+    trusted: bool = False
 
 
 class ParkedItems:
@@ -52,7 +59,9 @@ class ParkedItems:
         cause: str,
         traceback: str = "",
         *,
+        owner: int | None = None,
         no_feed: bool = False,
+        suspicious: bool = False,
     ) -> Parked:
         """Park an invocation with the bytes of its spool file; from then on it counts as read.
 
@@ -63,8 +72,9 @@ class ParkedItems:
         with self._database.step() as connection:
             row = connection.execute(
                 "INSERT OR REPLACE INTO parked"
-                " (id, kind, feed, subject, cause, traceback, parked_at, content, awaiting)"
-                f" VALUES (?, 'invocation', ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+                " (id, kind, feed, subject, cause, traceback, parked_at, content, awaiting, owner,"
+                " suspicious)"
+                f" VALUES (?, 'invocation', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
                 (
                     _number(connection, "invocation", invocation),
                     feed,
@@ -74,6 +84,8 @@ class ParkedItems:
                     now,
                     content,
                     awaiting,
+                    owner,
+                    suspicious,
                 ),
             ).fetchone()
             connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, now))
@@ -94,17 +106,17 @@ class ParkedItems:
             ).fetchone()
         return _parked(row)
 
-    def park_file(self, path: str, cause: str) -> Parked:
-        """Note a file that was set aside because it is no invocation. It stays where it was put.
+    def park_file(self, path: str, cause: str, owner: int | None = None) -> Parked:
+        """Note a file that is set aside because it is no invocation. It stays where it was put.
 
         One that could not be moved is met again by the next reader: it stays one item.
         """
         path = readable(path)
         with self._database.step() as connection:
             row = connection.execute(
-                "INSERT OR REPLACE INTO parked (id, kind, feed, subject, cause, traceback, parked_at)"
-                f" VALUES (?, 'file', '', ?, ?, '', ?) RETURNING {_COLUMNS}",
-                (_number(connection, "file", path), path, readable(cause), self._now()),
+                "INSERT OR REPLACE INTO parked (id, kind, feed, subject, cause, traceback, parked_at, owner)"
+                f" VALUES (?, 'file', '', ?, ?, '', ?, ?) RETURNING {_COLUMNS}",
+                (_number(connection, "file", path), path, readable(cause), self._now(), owner),
             ).fetchone()
         return _parked(row)
 
@@ -121,11 +133,16 @@ class ParkedItems:
             rows = self._database.query("SELECT coalesce(content, x'') FROM parked WHERE id = ?", (item.id,))
         return bytes(rows[0][0]) if rows else b""
 
-    def retry(self, item: Parked) -> None:
-        """Put an envelope back into its queue; mark an invocation to be read again."""
+    def retry(self, item: Parked, *, trust: bool = False) -> None:
+        """Put an envelope back into its queue; mark an invocation to be read again.
+
+        With `trust`, its source is told that a person vouches for it.
+        """
         with self._database.step() as connection:
             if item.kind == "invocation":
-                connection.execute("UPDATE parked SET awaiting = 'reader' WHERE id = ?", (item.id,))
+                connection.execute(
+                    "UPDATE parked SET awaiting = 'reader', trusted = ? WHERE id = ?", (trust, item.id)
+                )
                 return
             connection.execute(
                 "INSERT OR IGNORE INTO pending SELECT coalesce(exchanges.account, parked.account), position"
@@ -165,16 +182,20 @@ def _number(connection: sqlite3.Connection, kind: str, subject: str) -> int | No
     return int(row[0]) if row else None
 
 
-def _parked(row: tuple[int, str, str, str, str, str, int, int | None, str]) -> Parked:
-    number, kind, feed, subject, cause, traceback, parked_at, position, awaiting = row
+def _parked(row: tuple[Any, ...]) -> Parked:
+    number, kind, feed, subject, cause, traceback, parked_at, position, awaiting, *of_owner = row
+    owner, suspicious, trusted = of_owner
     return Parked(
         id=number,
-        kind=kind,  # type: ignore[arg-type] # a constraint of the table keeps it to the three
+        kind=kind,
         feed=feed,
         subject=subject,
         cause=cause,
         traceback=traceback,
         parked_at=parked_at,
         position=position,
-        awaiting=awaiting,  # type: ignore[arg-type] # likewise
+        awaiting=awaiting,
+        owner=owner,
+        suspicious=bool(suspicious),
+        trusted=bool(trusted),
     )

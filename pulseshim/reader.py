@@ -10,7 +10,7 @@ from typing import Any
 
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
-from pulseshim.errors import StoreError
+from pulseshim.errors import StoreError, Suspicious
 from pulseshim.feed import Invocation
 from pulseshim.parked import Parked
 from pulseshim.source import Outlet, messages
@@ -31,6 +31,16 @@ class ReaderEnds:
 
     stored: Callable[[Sequence[Envelope]], None] = lambda _envelopes: None
     parked: Callable[[Parked], None] = lambda _item: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An invocation that is read, its bytes, the user they came from, and its item where it was parked."""
+
+    invocation: Invocation
+    content: bytes
+    owner: int | None
+    parked: int | None = None
 
 
 class Reader:
@@ -102,30 +112,36 @@ class Reader:
             self._set_aside(name, str(misfit))
             return
         if not self._store.outbox.is_read(invocation.id):
-            self._take(invocation, content, None)
+            self._take(_Taken(invocation, content, invocation.owner))
         spool.remove(name)
 
     def _read_again(self, item: Parked) -> None:
         content = self._store.parked.content(item)
-        self._take(parse(content, None), content, item.id)
+        # Nobody to be asked about is how a source learns that a person vouches for an invocation.
+        invocation = parse(content, None if item.trusted else item.owner)
+        self._take(_Taken(invocation, content, item.owner, item.id))
 
-    def _take(self, invocation: Invocation, content: bytes, parked: int | None) -> None:
+    def _take(self, taken: _Taken) -> None:
         """Store what an invocation means, or park it with the reason why that cannot be done."""
+        invocation = taken.invocation
         outlets = self._outlets.get(invocation.feed)
         read = outlets[0].feed.source.read if outlets else None
         if not outlets or read is None:
             cause = f"no plugin gives the feed {invocation.feed!r} (see pulseshim plugins)"
-            self._park(invocation, content, cause, no_feed=True)
+            self._park(taken, cause, no_feed=True)
             return
         state = self._store.outbox.state(invocation.feed)
         started = time.perf_counter()
         try:
-            envelopes = self._stored(outlets, read(invocation, state), invocation.id, state, parked)
+            envelopes = self._stored(outlets, read(invocation, state), taken, state)
         except StoreError:
             raise
+        except Suspicious as error:
+            self._park(taken, str(error), suspicious=True)
+            return
         # Whatever a plugin raises is parked with its traceback; sys.exit() must not end the reader, either.
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the reason stands above
-            self._park(invocation, content, f"{type(error).__name__}: {error}", traceback.format_exc())
+            self._park(taken, f"{type(error).__name__}: {error}", traceback.format_exc())
             return
         log.info(
             "invocation read",
@@ -142,32 +158,45 @@ class Reader:
         self,
         outlets: Sequence[Outlet],
         events: Iterable[Any],
-        invocation: str,
+        taken: _Taken,
         state: FeedState,
-        parked: int | None,
     ) -> list[Envelope]:
         # The source is read before the step begins: it may take long, and the relay must write meanwhile.
         with Spill(self._store.directory) as outgoing:
             outgoing.extend(messages(outlets, events))
-            return self._store.outbox.store(outgoing, state=state, invocation=invocation, parked=parked)
+            return self._store.outbox.store(
+                outgoing, state=state, invocation=taken.invocation.id, parked=taken.parked
+            )
 
     def _park(
-        self, invocation: Invocation, content: bytes, cause: str, trace: str = "", *, no_feed: bool = False
+        self,
+        taken: _Taken,
+        cause: str,
+        trace: str = "",
+        *,
+        no_feed: bool = False,
+        suspicious: bool = False,
     ) -> None:
+        invocation = taken.invocation
         item = self._store.parked.park_invocation(
-            invocation.id, invocation.feed, content, cause, trace, no_feed=no_feed
+            invocation.id,
+            invocation.feed,
+            taken.content,
+            cause,
+            trace,
+            owner=taken.owner,
+            no_feed=no_feed,
+            suspicious=suspicious,
         )
-        log.error(
-            "invocation parked",
-            extra={"invocation": invocation.id, "feed": invocation.feed, "item": item.id, "cause": cause},
-        )
+        told = {"invocation": invocation.id, "feed": invocation.feed, "item": item.id, "cause": cause}
+        log.error("invocation suspected" if suspicious else "invocation parked", extra=told)
         self._ends.parked(item)
 
     def _set_aside(self, name: str, reason: str) -> None:
-        place = self._store.spool.set_aside(name)
-        if place is None:
+        entry = self._store.spool.entry(name)
+        item, moved = self._store.set_aside(entry, f"{reason}; it was found in the spool")
+        if not moved:
             self.immovable.add(name)
-        path = str(place or self._store.spool.directory / "new" / name)
-        item = self._store.parked.park_file(path, f"{reason}; it was found in the spool")
-        log.error("file set aside", extra={"item": item.id, "path": path, "cause": reason})
+        told = {"item": item.id, "path": item.subject, "owner": item.owner, "cause": reason}
+        log.error("file set aside", extra=told)
         self._ends.parked(item)

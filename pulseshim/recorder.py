@@ -72,7 +72,9 @@ def prepare(spool: bytes, recorders: str) -> None:
     directories, nor remove or rename what is not theirs.
     """
     mode = {"owner": 0o700, "group": 0o3730, "everyone": 0o1733}[recorders]
-    os.makedirs(spool, mode=0o755, exist_ok=True)
+    if not os.path.isdir(spool):
+        os.makedirs(spool, exist_ok=True)
+        os.chmod(spool, 0o755)  # noqa: S103 - those who record must reach what is in it
     for name in (b"/tmp", b"/new"):
         try:
             os.mkdir(spool + name)

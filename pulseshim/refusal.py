@@ -89,7 +89,7 @@ def of_reading(error: Exception, exchange: str, user: str) -> ExchangeRefused:
     """Give the error for an exchange that a consumer may not bind its queue to."""
     return ExchangeRefused(
         f"{user} may not read the exchange {exchange} ({reason(error)})",
-        f"permit {user} to read it, and to configure, write and read amq.gen-* (queues of its own)",
+        f"permit {user} to read it, and to configure, write and read queue/{user}/*",
     )
 
 

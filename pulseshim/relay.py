@@ -4,9 +4,10 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from pulseshim.admission import Admissions
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
 from pulseshim.errors import (
@@ -14,6 +15,7 @@ from pulseshim.errors import (
     BrokerError,
     BrokerUnreachable,
     ExchangeRefused,
+    NobodyAdmits,
     PublishRefused,
     StoreError,
 )
@@ -59,8 +61,9 @@ class RelayCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayEnds:
-    """What a relay tells others: its condition when it changes, and each envelope confirmed or parked."""
+    """What a relay asks (what may go) and what it tells: its condition, each envelope confirmed or parked."""
 
+    admissions: Admissions = field(default_factory=Admissions)
     condition: Callable[[str, str], None] = lambda _condition, _detail: None
     confirmed: Callable[[Sequence[Stored]], None] = lambda _envelopes: None
     parked: Callable[[Parked], None] = lambda _item: None
@@ -94,14 +97,15 @@ class Relay:
         self._window = window
         self._clock = clock
         self._ends = ends or RelayEnds()
+        self._admissions = self._ends.admissions
         self._backoff = Backoff(_LONGEST_PAUSE, random)
         self._woken = threading.Event()
         self._condition = ("", "")
         self._in_flight: dict[int, Stored] = {}
         self._settled: list[Stored] = []
-        self._after = 0
-        self._careful_until = 0
+        self._after = self._careful_until = 0
         self._nacked = False
+        self._unwritten = False
         self._flushed_at = clock()
 
     def wake(self) -> None:
@@ -129,81 +133,97 @@ class Relay:
             pause -= _TICK
             if self._publisher.connected:
                 with suppress(BrokerError):  # the next turn finds it lost
-                    self._take(self._publisher.settle(0))
+                    self._note(self._publisher.settle(0))
 
     def turn(self) -> float:
         """Do one piece of work and give how long to rest after it, in seconds."""
         try:
+            return self._work()
+        except StoreError as error:
+            # What the broker confirmed is kept, and written before anything else.
+            log.error("outbox not written", extra={"account": self.account, "error": str(error)})
+            self._unwritten = True
+            return self._backoff.next()
+
+    def _work(self) -> float:
+        try:
+            if self._unwritten and self._settled:
+                self._flush()
+            self._unwritten = False
             if not self._publisher.connected:
+                self._forget()
                 self._open()
-            self._fill()
-            idle = not self._in_flight
+            idle = not self._fill() and not self._in_flight
             if idle:
                 # What a person retries or replays has an old position: it is found from the start.
                 self._after = 0
             self._take(self._publisher.settle(0 if idle else _PATIENCE))
-            self._tell(
-                "blocked" if self._publisher.blocked else "connected",
-                self._publisher.blocked or self._publisher.address,
-            )
+            blocked = self._publisher.blocked
+            self._tell("blocked" if blocked else "connected", blocked or self._publisher.address)
             return self._after_settling(idle=idle)
         except PublishRefused as error:
             return self._dispute(error)
         except BrokerError as error:
             return self._lost(error)
-        except StoreError as error:
-            log.error("outbox not written", extra={"account": self.account, "error": str(error)})
-            self._forget()
-            return self._backoff.next()
 
     def _open(self) -> None:
         self._publisher.open()
         self.counts.connections += 1
         log.info("broker connected", extra={"account": self.account, "address": self._publisher.address})
 
-    def _fill(self) -> None:
-        """Put envelopes on the wire while there is room and the broker takes them."""
-        if self._publisher.blocked or (self._nacked and self._in_flight):
-            return
+    def _fill(self) -> bool:
+        """Put envelopes on the wire while there is room and the broker takes them; say whether any waited."""
+        held = self._admissions.held()
+        answered = self._admissions.answered(besides=held)
+        if self._publisher.blocked or ((self._nacked or answered) and self._in_flight):
+            return False
+        if answered:
+            self._admissions.take_note(answered)
+            self._after = 0
         self._nacked = False
         careful = self._after < self._careful_until
         room = (1 if careful else self._window) - len(self._in_flight)
         if room <= 0 or (self._in_flight and not careful and room < self._window // 4):
-            return
-        for stored in self._outbox.pending(self.account, after=self._after, limit=room):
+            return False
+        waiting = self._outbox.pending(self.account, after=self._after, limit=room, besides=held)
+        for stored in self._admissions.let(waiting):
             try:
+                self._admissions.check(stored)
                 self._publisher.publish(stored.position, stored.envelope)
-            except ExchangeRefused as error:
+            except (ExchangeRefused, NobodyAdmits) as error:
                 self._park(stored, str(error))
             else:
                 self._in_flight[stored.position] = stored
             self._after = stored.position
+        self._after = waiting[-1].position if waiting else self._after
+        return bool(waiting)
 
     def _take(self, settled: Settled) -> None:
         """Take note of what the broker said; write the confirms in batches."""
+        self._note(settled)
+        late = self._clock() - self._flushed_at > _PATIENCE * 4
+        if self._settled and (late or not self._in_flight or len(self._settled) >= self._window // 2):
+            self._flush()
+
+    def _note(self, settled: Settled) -> None:
         self.counts.returned += settled.returned
-        # After the outbox failed, what was in flight then is no longer ours, but may still be settled.
         for stored in [self._in_flight.pop(tag) for tag in settled.nacked if tag in self._in_flight]:
             self.counts.nacked += 1
             self._nacked = True
             self._careful_until = max(self._careful_until, stored.position)
             log.warning("message nacked", extra={"message_id": stored.envelope.message_id})
         self._settled += [self._in_flight.pop(tag) for tag in settled.confirmed if tag in self._in_flight]
-        late = self._clock() - self._flushed_at > _PATIENCE * 4
-        if self._settled and (late or not self._in_flight or len(self._settled) >= self._window // 2):
-            self._flush()
 
     def _flush(self) -> None:
-        batch, self._settled = self._settled, []
+        batch = self._settled
         self._outbox.confirm(self.account, batch)
+        self._settled = []
         self._flushed_at = self._clock()
         self.counts.confirmed += len(batch)
         if not self._nacked:
             self._backoff.reset()
-        log.info(
-            "messages confirmed",
-            extra={"account": self.account, "count": len(batch), "messages": _ids(batch)},
-        )
+        ids = [stored.envelope.message_id for stored in batch[:_LOGGED_IDS]]
+        log.info("messages confirmed", extra={"account": self.account, "count": len(batch), "messages": ids})
         self._ends.confirmed(batch)
 
     def _after_settling(self, *, idle: bool) -> float:
@@ -229,31 +249,25 @@ class Relay:
 
     def _lost(self, error: BrokerError) -> float:
         self._salvage()
-        lost = len(self._in_flight)
+        extra = {"account": self.account, "error": str(error), "unconfirmed": len(self._in_flight)}
         self._forget()
         condition = "denied" if isinstance(error, BrokerDenied) else "unreachable"
         if self._condition != (condition, str(error)):
-            log.warning(
-                "broker lost", extra={"account": self.account, "error": str(error), "unconfirmed": lost}
-            )
+            log.warning("broker lost", extra=extra)
         self._tell(condition, str(error))
         return self._backoff.next()
 
     def _salvage(self) -> None:
-        """Write what was confirmed before the trouble; what cannot be written is published once more."""
-        try:
-            with suppress(BrokerError):
-                # The publisher still knows what it was told before the connection or the channel went.
-                self._take(self._publisher.settle(0))
-            if self._settled:
-                self._flush()
-        except StoreError as error:
-            log.error("outbox not written", extra={"account": self.account, "error": str(error)})
+        """Write what was confirmed before the trouble."""
+        with suppress(BrokerError):
+            # The publisher still knows what it was told before the connection or the channel went.
+            self._note(self._publisher.settle(0))
+        if self._settled:
+            self._flush()
 
     def _forget(self) -> None:
         """Start again from the oldest envelope that has no confirm."""
         self._in_flight.clear()
-        self._settled.clear()
         self._nacked = False
         self._after = 0
 
@@ -261,16 +275,14 @@ class Relay:
         item = self._parked.park_envelope(self.account, stored, cause)
         self.counts.parked += 1
         self._backoff.reset()
-        log.error(
-            "envelope parked",
-            extra={"message_id": stored.envelope.message_id, "item": item.id, "cause": cause},
-        )
+        extra = {"message_id": stored.envelope.message_id, "item": item.id, "cause": cause}
+        log.error("envelope parked", extra=extra)
         self._ends.parked(item)
 
     def _tell(self, condition: str, detail: str) -> None:
         if self._condition != (condition, detail):
-            self._condition = (condition, detail)
             self._ends.condition(condition, detail)
+            self._condition = (condition, detail)
 
     def finish(self) -> None:
         """Wait for the confirms of what is in flight, then close the connection."""
@@ -283,9 +295,5 @@ class Relay:
         except (BrokerUnreachable, PublishRefused, StoreError) as error:
             log.warning("relay stopped with messages in flight", extra={"error": str(error)})
         self._publisher.close()
-        self._tell("stopped", "")
-
-
-def _ids(batch: Sequence[Stored]) -> list[str]:
-    """Give the ids of a batch for the log: the first few."""
-    return [stored.envelope.message_id for stored in batch[:_LOGGED_IDS]]
+        with suppress(StoreError):
+            self._tell("stopped", "")

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from random import random as system_random
 
+from pulseshim.admission import Admission, AdmissionEnds, Admissions
 from pulseshim.arrivals import Arrivals
 from pulseshim.condition import Conditions
 from pulseshim.envelope import Envelope
 from pulseshim.errors import StoreError
-from pulseshim.feed import PollSource, StreamSource
+from pulseshim.feed import Admit, PollSource, StreamSource
 from pulseshim.outbox import Stored
 from pulseshim.plugin_manager import PluginFeed, PluginManager
 from pulseshim.polls import Polls
@@ -74,7 +75,10 @@ class Runtime:
         self.outlets = outlets(settings, plugins.feeds(settings))
         self.conditions = Conditions(store.database, milliseconds)
         self.conditions.clear(keep=[f"poll {name}" for name in self.outlets])
-        self.polls = Polls(store.outbox, self.conditions, self._stored, random=random, now=time.time)
+        self.polls = Polls(
+            store.outbox, self.conditions, self._stored, random=random, now=time.time, clock=clock
+        )
+        self.admissions = self._make_admissions(random, clock)
         self.relays = self._make_relays(publisher, random, clock)
         self.reader = Reader(
             store,
@@ -84,12 +88,34 @@ class Runtime:
         )
         self._random = random
         self._clock = clock
-        self._scheduler = Scheduler()
+        self._scheduler = Scheduler(clock=clock)
         self._arrivals = Arrivals(store.spool.directory / "new", self.reader.wake)
         self._stop_reading = threading.Event()
         self._stop_relaying = threading.Event()
         self._readers: list[threading.Thread] = []
         self._relayers: list[threading.Thread] = []
+
+    def _make_admissions(
+        self, random: Callable[[], float], clock: Callable[[], float]
+    ) -> dict[str, Admission]:
+        """Make an admission for each exchange that has feeds to ask before anything is published there."""
+        feeds: dict[str, dict[str, Admit]] = {}
+        for feed in (out.feed for group in self.outlets.values() for out in group):
+            if feed.admit is not None:
+                feeds.setdefault(feed.exchange.name, {})[feed.name] = feed.admit
+        return {
+            name: Admission(
+                name,
+                admits,
+                self.store.outbox,
+                clock=clock,
+                random=random,
+                ends=AdmissionEnds(
+                    condition=partial(self.conditions.set, f"admission {name}"), answered=self._wake_relays
+                ),
+            )
+            for name, admits in feeds.items()
+        }
 
     def _make_relays(
         self, publisher: PublisherFactory, random: Callable[[], float], clock: Callable[[], float]
@@ -109,6 +135,9 @@ class Runtime:
                 clock=clock,
                 random=random,
                 ends=RelayEnds(
+                    admissions=Admissions(
+                        a for name, a in self.admissions.items() if exchanges[name] == account
+                    ),
                     condition=partial(self.conditions.set, f"relay {account}".rstrip()),
                     confirmed=self._confirmed,
                     parked=self.plugins.item_parked,
@@ -119,9 +148,14 @@ class Runtime:
 
     def start(self, *, watching: bool = True) -> None:
         """Start the threads and return."""
+        if watching:  # what was polled once and is listened to from now on tells of itself
+            streams = [n for n, outs in self.outlets.items() if isinstance(outs[0].feed.source, StreamSource)]
+            self.conditions.clear(keep=[f"poll {name}" for name in self.outlets if name not in streams])
         self.store.parked.release(list(self.outlets))
         for account, relay in self.relays.items():
             self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
+        for name, admission in self.admissions.items():
+            self._thread(self._readers, f"admission {name}", partial(admission.run, self._stop_reading))
         if watching:
             self._arrivals.start()
             self._schedule()
@@ -143,7 +177,14 @@ class Runtime:
                 self._scheduler.add(name, source.every, partial(self._poll_due, name), jitter=source.jitter)
             elif isinstance(source, StreamSource):
                 heard = partial(
-                    listen, self.store.outbox, outs, source, self._stop_reading, self._stored, self._random
+                    listen,
+                    self.store.outbox,
+                    outs,
+                    source,
+                    self._stop_reading,
+                    self._stored,
+                    self._random,
+                    partial(self.conditions.set, f"stream {name}"),
                 )
                 self._thread(self._readers, f"stream {name}", heard)
         self._scheduler.start()
@@ -153,9 +194,14 @@ class Runtime:
         group.append(thread)
         thread.start()
 
-    def poll(self, name: str, since: datetime | None = None) -> BaseException | None:
+    def poll(
+        self,
+        name: str,
+        since: datetime | None = None,
+        went_on: Callable[[str], object] = lambda _text: None,
+    ) -> BaseException | None:
         """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
-        return self.polls.once(self.outlets[name], since)
+        return self.polls.once(self.outlets[name], since, went_on)
 
     def _poll_due(self, name: str) -> None:
         wait = self.polls.by_schedule(self.outlets[name])
@@ -166,10 +212,8 @@ class Runtime:
         """Forget what was kept long enough; set aside what recorders left unfinished."""
         try:
             pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
-            for path in self.store.spool.abandoned(time.time()):
-                item = self.store.parked.park_file(
-                    str(path), "it is half-written: its recorder never finished"
-                )
+            for entry in self.store.spool.abandoned(time.time()):
+                item, _ = self.store.set_aside(entry, "it is half-written: its recorder never finished")
                 self.plugins.item_parked(item)
             log.debug("store maintained", extra={"pruned": pruned})
         except (StoreError, OSError) as error:
@@ -190,10 +234,11 @@ class Runtime:
         self._scheduler.stop()
         self._stop_reading.set()
         self.reader.wake()
+        for admission in self.admissions.values():
+            admission.wake()
         self._join(self._readers, _READER_JOIN)
         self._stop_relaying.set()
-        for relay in self.relays.values():
-            relay.wake()
+        self._wake_relays()
         self._join(self._relayers, _RELAY_JOIN)
         left = self.left()
         log.info("runtime stopped", extra={"left": str(left)})
@@ -206,11 +251,14 @@ class Runtime:
             if thread.is_alive():
                 log.warning("thread abandoned, what it did happens again", extra={"worker": thread.name})
 
+    def _wake_relays(self) -> None:
+        for relay in self.relays.values():
+            relay.wake()
+
     def _stored(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
             return
-        for relay in self.relays.values():
-            relay.wake()
+        self._wake_relays()
         if self.plugins.observes("pulseshim_message_stored"):
             for envelope in envelopes:
                 self.plugins.message_stored(envelope)

@@ -1,18 +1,29 @@
 """The scheduler: says when each poll feed is polled."""
 
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pulseshim.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
+_FIELDS = 5
+_DAY = 2
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_LOOK = 1.0
+_JUMP = 5.0
 _NUMBERS = re.compile(r"(\*(?=/)|(?P<first>[0-7])(-(?P<last>[0-7]))?)(/(?P<step>[1-7]))?")
 
 
@@ -47,13 +58,22 @@ class _Due:
 
 
 class Scheduler:
-    """Runs polls in threads: of a feed one at a time, a late one late and once, none skipped."""
+    """Runs polls in threads: of a feed one at a time, a late one late and once, none skipped.
 
-    def __init__(self) -> None:
+    APScheduler waits for times of day. When the clock is set, which is seen by the steady `clock`, all times
+    are reckoned anew: else a clock that was set back by an hour would let every feed wait for an hour.
+    """
+
+    def __init__(
+        self, *, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         # Left to itself APScheduler skips what is more than a second late, and what is due while it runs.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
         self._due: dict[str, _Due] = {}
         self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
+        self._now = now
+        self._clock = clock
+        self._stopped = threading.Event()
 
     def add(
         self, name: str, every: timedelta | str, poll: Callable[[], object], *, jitter: float = 0.0
@@ -63,41 +83,77 @@ class Scheduler:
         `poll` must not raise. `jitter` is in seconds. Raises `SettingsError` for a cron expression that is
         none.
         """
-        first = {"next_run_time": datetime.now(UTC)} if isinstance(every, timedelta) else {}
+        first = {"next_run_time": self._at(0)} if isinstance(every, timedelta) else {}
         due = self._due[name] = _Due(poll)
         self._scheduler.add_job(due, trigger(name, every, jitter), id=name, name=name, **first)
 
     def again(self, name: str, seconds: float) -> None:
         """Poll once more when some seconds have passed, beside the schedule."""
-        at = datetime.now(UTC) + timedelta(seconds=seconds)
         self._scheduler.add_job(
-            self._due[name], DateTrigger(at), id=f"{name} again", name=name, replace_existing=True
+            self._due[name],
+            DateTrigger(self._at(seconds)),
+            id=f"{name} again",
+            name=name,
+            replace_existing=True,
         )
 
     def start(self) -> None:
         """Begin."""
         self._scheduler.start()
+        threading.Thread(target=self._watch, name="clock", daemon=True).start()
+
+    def _watch(self) -> None:
+        """See whether the clock was set, until it is stopped."""
+        offset = self._now() - self._clock()
+        while not self._stopped.wait(_LOOK):
+            before, offset = offset, self._now() - self._clock()
+            if abs(offset - before) > _JUMP:
+                log.warning("clock set", extra={"seconds": round(offset - before)})
+                self._reckon_anew()
+
+    def _reckon_anew(self) -> None:
+        """Poll at once what is due by an interval; let cron expressions find their next time from now."""
+        for job in self._scheduler.get_jobs():
+            with suppress(JobLookupError):  # a poll that was due once may have begun meanwhile
+                if isinstance(job.trigger, OrTrigger):
+                    self._scheduler.reschedule_job(job.id, trigger=job.trigger)
+                else:
+                    self._scheduler.modify_job(job.id, next_run_time=self._at(0))
+
+    def _at(self, seconds: float) -> datetime:
+        """Give the time that it will be in some seconds."""
+        return datetime.fromtimestamp(self._now() + seconds, UTC)
 
     def stop(self) -> None:
         """Begin no more polls. What is being polled goes on in its thread and may be abandoned."""
+        self._stopped.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
 
-def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | CronTrigger:
+def trigger(name: str, every: timedelta | str, jitter: float) -> IntervalTrigger | OrTrigger:
     """Give when a feed is due."""
     if isinstance(every, timedelta):
         return IntervalTrigger(seconds=every.total_seconds(), jitter=jitter or None, timezone=UTC)
     try:
         *fields, weekdays = every.split()
-        cron = CronTrigger.from_crontab(" ".join([*fields, _named(weekdays)]), timezone=UTC)
+        crons = [
+            CronTrigger.from_crontab(" ".join(each), timezone=UTC)
+            for each in _either([*fields, _named(weekdays)])
+        ]
     except ValueError as error:
         raise SettingsError(
             f"the schedule of {name} is no cron expression ({error})",
             'give five fields, such as "*/5 * * * *", or use every = "5m"',
         ) from error
-    cron.jitter = jitter or None
-    return cron
+    return OrTrigger(crons, jitter=jitter or None)
+
+
+def _either(fields: list[str]) -> list[list[str]]:
+    """Give the expressions of which one must fit: to cron, a day of the month or a weekday is enough."""
+    if len(fields) != _FIELDS or any(field.startswith("*") for field in fields[_DAY::2]):
+        return [fields]
+    return [[*fields[:4], "*"], [*fields[:_DAY], "*", *fields[3:]]]
 
 
 def _named(weekdays: str) -> str:

@@ -80,6 +80,31 @@ class BrokerSettings(_Table, frozen=True):
     accounts: dict[str, AccountSettings] = {}
 
 
+class ProvisionSettings(_Table, frozen=True):
+    """What `provision` works with: RabbitMQ's management API, and the limits it sets."""
+
+    #: The management API. Empty: `https` and port 15671 at the broker's host; `http` and 15672 on this one.
+    url: str = ""
+    #: An administrator of the broker. Empty: `guest` at a broker on this host, else an error.
+    user: str = ""
+    #: A file that holds the administrator's password, and nothing else.
+    password_file: str = ""
+    #: The authorities (PEM) that may sign the API's certificate. Empty: those of `[broker]`.
+    ca_file: str = ""
+    #: How many connections each user may have.
+    connections: Annotated[int, msgspec.Meta(ge=1)] = 20
+    #: How many channels each user may have.
+    channels: Annotated[int, msgspec.Meta(ge=1)] = 200
+    #: How many queues there may be in the virtual host.
+    queues: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    #: How many messages may wait in a queue `queue/…`: the oldest make room for those that come.
+    queue_messages: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    #: How many bytes of messages may wait in a queue, likewise.
+    queue_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1024 * 1024 * 1024
+    #: A queue that nobody has used for this long is deleted.
+    queue_expires: Duration = "14d"
+
+
 class LogSettings(_Table, frozen=True):
     """What is logged to standard error, one line an event."""
 
@@ -103,6 +128,7 @@ class Settings(_Table, frozen=True):
 
     store: StoreSettings = StoreSettings()
     broker: BrokerSettings = BrokerSettings()
+    provision: ProvisionSettings = ProvisionSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     plugins: dict[str, dict[str, Any]] = {}

@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
-from pulseshim.errors import CommandFailed
+from pulseshim.errors import CommandFailed, PulseshimError, SettingsError, SourceUnavailable, StoreError
 from pulseshim.feed import Checkpoint, Feed, PollSource, State, StreamSource
 from pulseshim.outbox import Outbox, Outgoing
 
@@ -33,11 +34,20 @@ def messages(outlets: Sequence[Outlet], events: Iterable[Any]) -> Iterator[Outgo
     for event in events:
         for outlet in outlets:
             for message in outlet.feed.shim(event):
-                yield Outgoing(message, outlet.feed.exchange, outlet.feed.name, outlet.account)
+                yield Outgoing(
+                    message,
+                    outlet.feed.exchange,
+                    outlet.feed.name,
+                    outlet.account,
+                    admission=outlet.feed.admit is not None,
+                )
 
 
 def poll(
-    outbox: Outbox, outlets: Sequence[Outlet], source: PollSource[Any], since: datetime | None = None
+    outbox: Outbox,
+    outlets: Sequence[Outlet],
+    source: PollSource[Any] | StreamSource[Any],
+    since: datetime | None = None,
 ) -> Iterator[list[Envelope]]:
     """Poll once: store what is new with the state it leaves, one step a checkpoint and one at the end.
 
@@ -55,13 +65,28 @@ def poll(
     yield outbox.store(outgoing, state=state)
 
 
-def asked(source: PollSource[E], state: State, since: datetime | None) -> Iterable[E | Checkpoint]:
+def asked(
+    source: PollSource[E] | StreamSource[E], state: State, since: datetime | None
+) -> Iterable[E | Checkpoint]:
     """Give what a poll gives, from `since` on where that is given."""
+    if source.poll is None:
+        raise CommandFailed("this source speaks by itself and cannot be polled", "start pulseshim run")
     if since is not None:
         if source.rewind is None:
             raise CommandFailed("this source cannot be polled from an earlier time", "leave out --since")
         source.rewind(state, since)
     return source.poll(state)
+
+
+def described(error: BaseException) -> tuple[str, str]:
+    """Give what an error makes of a source, `refused` where a setting is wrong or `failed`, and why."""
+    kind = "" if isinstance(error, PulseshimError) else f"{type(error).__name__}: "
+    return "refused" if isinstance(error, SettingsError) else "failed", f"{kind}{error}"
+
+
+def pause_of(error: BaseException) -> float:
+    """Give for how many seconds a source that failed wants to be left alone; 0 where it does not say."""
+    return max(0.0, error.retry_after) if isinstance(error, SourceUnavailable) else 0.0
 
 
 def listen(
@@ -71,17 +96,39 @@ def listen(
     stop: threading.Event,
     stored: Callable[[Sequence[Envelope]], None],
     random: Callable[[], float],
+    condition: Callable[[str, str], None],
 ) -> None:
-    """Store each event of a stream as it comes, until `stop` is set; after a failure listen anew."""
+    """Store each event of a stream as it comes, until `stop` is set; after a failure listen anew.
+
+    `condition` is told how the stream is (`connected`, `ended`, `failed`, `refused`) when that changes, and
+    why. A source that says when to come back is left alone until then.
+    """
     name = outlets[0].feed.name
     backoff = Backoff(_LONGEST_PAUSE, random)
     while not stop.is_set():
-        state = outbox.state(name)
+        wait = 0.0
         try:
-            for event in source.listen(state, stop):
-                events = [] if isinstance(event, Checkpoint) else [event]
-                stored(outbox.store(list(messages(outlets, events)), state=state))
+            for number, envelopes in enumerate(_heard(outbox, outlets, source, stop)):
+                stored(envelopes)
                 backoff.reset()
+                if not number:
+                    condition("connected", "")
+            if not stop.is_set():
+                condition("ended", "it is listened to anew")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a source that fails is asked again
-            log.error("stream failed", extra={"feed": name, "error": f"{type(error).__name__}: {error}"})
-        stop.wait(backoff.next())
+            how, why = described(error)
+            wait = pause_of(error)
+            log.error("stream failed", extra={"feed": name, "error": why})
+            with suppress(StoreError):  # what cannot be noted stands in the log
+                condition(how, why)
+        stop.wait(max(wait, backoff.next()))
+
+
+def _heard(
+    outbox: Outbox, outlets: Sequence[Outlet], source: StreamSource[Any], stop: threading.Event
+) -> Iterator[list[Envelope]]:
+    """Store each event of one session with a stream; give the new envelopes of each step."""
+    state = outbox.state(outlets[0].feed.name)
+    for event in source.listen(state, stop):
+        events = [] if isinstance(event, Checkpoint) else [event]
+        yield outbox.store(list(messages(outlets, events)), state=state)

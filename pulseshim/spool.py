@@ -60,11 +60,20 @@ class Spool:
             raise _unavailable(self.directory, error) from error
 
     def names(self) -> list[str]:
-        """Give the names of what is in the spool, oldest first."""
+        """Give the names of what is in the spool, oldest first, without gaps.
+
+        A large directory is listed in pieces: one hook's second file can be seen though its first, made
+        meanwhile, is not. What was made before anything on the first list is on the second for certain.
+        """
         try:
-            return sorted(os.listdir(self._new))
+            first = set(self._list())
+            newest = max(filter(_NAME.fullmatch, first), default="")
+            return sorted(name for name in self._list() if name in first or name < newest) if first else []
         except OSError as error:
             raise _unavailable(self._new, error) from error
+
+    def _list(self) -> list[str]:
+        return os.listdir(self._new)
 
     def read(self, name: str, now: int) -> tuple[Invocation, bytes]:
         """Give the invocation in a file, and the file's bytes. Raises `Misfit`.
@@ -121,23 +130,11 @@ class Spool:
         except OSError as error:
             raise _unavailable(self._new / name, error) from error
 
-    def set_aside(self, name: str) -> Path | None:
-        """Move an entry to `aside/` and give where it is now; None where it cannot be moved.
+    def entry(self, name: str) -> Path:
+        """Give the path of what has a name in the spool."""
+        return self._new / name
 
-        An empty directory that cannot be moved is removed: the path given is where it was.
-        """
-        place = self._free_place(name)
-        try:
-            os.rename(self._new / name, place)
-        except OSError:
-            # The directory of another user cannot be moved (its ".." would change): empty, it can go.
-            with suppress(OSError):
-                os.rmdir(self._new / name)
-                return self._new / name
-            return None
-        return place
-
-    def _free_place(self, name: str) -> Path:
+    def place_aside(self, name: str) -> Path:
         """Give a path in `aside/` that is not taken: a stranger's name, made readable and short enough."""
         name = readable(name).encode()[:_NAME_BYTES].decode(errors="ignore")
         place = self._aside / name
@@ -147,6 +144,14 @@ class Spool:
             place = self._aside / f"{name}.{number}"
         return place
 
+    def set_aside(self, entry: Path, place: Path) -> bool:
+        """Move an entry to its place in `aside/`, and say whether that was possible."""
+        try:
+            os.rename(entry, place)
+        except OSError:
+            return False
+        return True
+
     def bring_back(self, path: Path) -> None:
         """Put what was set aside into the spool again. Raises `StoreUnavailable`."""
         try:
@@ -155,21 +160,24 @@ class Spool:
             raise _unavailable(path, error) from error
 
     def abandoned(self, now: float) -> Iterator[Path]:
-        """Set aside what a recorder began more than a day ago and never finished; give where it is now.
-
-        `now` is in seconds since 1970.
-        """
+        """Give what a recorder began more than a day ago and never finished; `now` is in seconds."""
         for entry in sorted(os.scandir(self._tmp), key=lambda entry: entry.name):
             with suppress(OSError):
                 if now - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                    place = self._free_place(entry.name)
-                    os.rename(entry.path, place)
-                    yield place
+                    yield Path(entry.path)
 
     def backlog(self) -> Backlog:
         """Give how many invocations wait to be read, and the age of the oldest."""
         times = [int(match["time"]) // 10**6 for name in self.names() if (match := _NAME.fullmatch(name))]
         return Backlog(len(times), min(times, default=None))
+
+
+def owner_of(entry: Path) -> int | None:
+    """Give the user that an entry of the spool belongs to, None where it is gone."""
+    try:
+        return entry.lstat().st_uid
+    except OSError:
+        return None
 
 
 def parse(content: bytes, owner: int | None) -> Invocation:

@@ -12,9 +12,9 @@ from typing import IO
 from pulseshim.database import Database
 from pulseshim.errors import StoreHeld, StoreUnavailable
 from pulseshim.outbox import Outbox
-from pulseshim.parked import ParkedItems
+from pulseshim.parked import Parked, ParkedItems
 from pulseshim.settings import Settings
-from pulseshim.spool import Spool
+from pulseshim.spool import Spool, owner_of
 
 _OUTBOX = "outbox.sqlite3"
 _LOCK = "lock"
@@ -31,6 +31,21 @@ class Store:
     database: Database
     outbox: Outbox
     parked: ParkedItems
+
+    def set_aside(self, entry: Path, cause: str) -> tuple[Parked, bool]:
+        """Park an entry of the spool that is no invocation, move it to `aside/`, and say whether it could be.
+
+        It is noted before it is moved: after a crash in between, it is met again and is the same item.
+        """
+        place, owner = self.spool.place_aside(entry.name), owner_of(entry)
+        item = self.parked.park_file(str(place), cause, owner)
+        if self.spool.set_aside(entry, place):
+            return item, True
+        self.parked.discard(item)
+        # The directory of another user cannot be moved (its ".." would change): empty, it can go.
+        with suppress(OSError):
+            os.rmdir(entry)
+        return self.parked.park_file(str(entry), cause, owner), not os.path.lexists(entry)
 
     def close(self) -> None:
         """Close the outbox's file."""
@@ -67,7 +82,10 @@ def open_store(settings: Settings, *, now: Callable[[], int] = milliseconds, rea
 def make_directory(directory: Path) -> None:
     """Make the directory of a store. Raises `StoreUnavailable`."""
     try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(parents=True, exist_ok=True)
+            # Whatever the umask: those who record must reach the spool in it.
+            directory.chmod(0o755)
     except OSError as error:
         raise StoreUnavailable(
             f"the store {directory} cannot be made ({error.strerror})",
@@ -86,8 +104,8 @@ def held_store(settings: Settings, command: str) -> Iterator[Store]:
                 "stop it first, or wait until it has ended",
             )
         file.truncate(0)
-        file.write(f"pulseshim {command} (process {os.getpid()})")
-        file.flush()
+        with suppress(OSError):  # on a full disk nobody is told who holds it, and it is held all the same
+            os.write(file.fileno(), f"pulseshim {command} (process {os.getpid()})".encode())
         store = open_store(settings)
         try:
             yield store

@@ -19,7 +19,11 @@ from tests.node import free_port
 
 START_SECONDS = 90
 
+PROGRAMS = Path(os.environ.get("BUILDBOT_PROGRAMS", Path(sys.executable).parent))
+"""Where `buildbot`, `buildbot-worker` and `twistd` are: those of the tests, or of another Buildbot."""
+
 MASTER_CFG = """\
+import buildbot
 from buildbot.plugins import changes, reporters, schedulers, steps, util, worker
 from buildbot.process.results import EXCEPTION
 
@@ -35,7 +39,7 @@ FACTORIES = {{
     "good": factory(sh("echo built", name="compile"), sh("echo tested", name="test")),
     "bad": factory(sh("echo no; exit 1", name="compile", haltOnFailure=True), sh("true", name="never")),
     "warn": factory(sh("exit 1", name="lint", warnOnFailure=True, flunkOnFailure=False)),
-    "skip": factory(sh("true", name="never")),
+    "skip": factory(sh("true", name="never", doStepIf=False)),
     "slow": factory(sh("echo begun; sleep 120", name="sleep")),
     "away": factory(sh("true")),
     "steady": factory(sh("echo once", name="once")),
@@ -48,6 +52,9 @@ FACTORIES = {{
     ),
 }}
 
+# Buildbot 3 cannot skip a build, only its steps.
+SKIPPED = {{"do_build_if": lambda build: False}} if int(buildbot.version.split(".")[0]) > 3 else {{}}
+
 c = BuildmasterConfig = {{
     "workers": [worker.Worker("w1", "secret", max_builds=8), worker.Worker("w-2", "secret")],
     "protocols": {{"pb": {{"port": "tcp:{pb}:interface=127.0.0.1"}}}},
@@ -57,7 +64,7 @@ c = BuildmasterConfig = {{
             workernames=["w-2" if name == "away" else "w1"],
             factory=each,
             collapseRequests=name not in ("steady", "good"),
-            do_build_if=(lambda build: False) if name == "skip" else None,
+            **(SKIPPED if name == "skip" else {{}}),
         )
         for name, each in FACTORIES.items()
     ],
@@ -238,7 +245,7 @@ class BuildbotMaster:
             return False
 
     def _spawn(self, name: str, tac: str) -> subprocess.Popen[bytes]:
-        twistd = [str(Path(sys.executable).parent / "twistd"), "--nodaemon", "--no_save"]
+        twistd = [str(PROGRAMS / "twistd"), "--nodaemon", "--no_save"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("PULSESHIM_")}
         with (self.directory / f"{name}.out").open("ab") as out:
             return subprocess.Popen(
@@ -251,7 +258,7 @@ class BuildbotMaster:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(Path(sys.executable).parent / program), *arguments],
+            [str(PROGRAMS / program), *arguments],
             capture_output=True,
             text=True,
             check=False,

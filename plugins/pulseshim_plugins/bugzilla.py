@@ -35,6 +35,7 @@ def pulseshim_feeds(settings: Settings) -> Iterable[Feed[Any]]:
 def _feeds(server: Server) -> list[Feed[BugEvent]]:
     try:
         # python-bugzilla and requests cost 100 ms: only those who poll pay for it.
+        from pulseshim_plugins.bugzilla_admit import Gatekeeper  # noqa: PLC0415
         from pulseshim_plugins.bugzilla_poll import Poller  # noqa: PLC0415
     except ImportError as error:
         raise PluginError("bugzilla needs python-bugzilla", "pip install 'pulseshim[bugzilla]'") from error
@@ -58,5 +59,6 @@ def _feeds(server: Server) -> list[Feed[BugEvent]]:
             "One message for each field that changed. The routing key says what happened, to which field.",
             CHANGES,
         )
-        feeds.append(Feed(name, source, change_messages, full, options.account))
+        admit = Gatekeeper(server).admit
+        feeds.append(Feed(name, source, change_messages, full, options.account, admit))
     return feeds

@@ -1,14 +1,17 @@
 """The privacy gate: of what was read of changed bugs, only what anybody may see now goes through.
 
 Bugs, attachments and comments turn private at any time. So all of it is read anonymously, none of it is
-logged, and whether a bug may be seen is asked last, after all else of it was read.
+logged, and whether a bug may be seen is asked last: after all else of it was read, and again before what was
+made of it is published. The gate is `open_to_all`; nothing of a bug but its id and time passes another way.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulseshim import PulseshimError
+import msgspec
+
+from pulseshim import Envelope, PulseshimError
 from pulseshim_plugins.bugzilla_client import Client, timestamp
 from pulseshim_plugins.bugzilla_error import NOT_VISIBLE, error_code
 from pulseshim_shims.bugzilla import FieldChange, PublicBug
@@ -42,17 +45,13 @@ def public_now(
 ) -> Iterator[PublicBug]:
     """Give what anybody may see at this moment of bugs that were read, as far as it happened since a time.
 
-    This is the gate: nothing of a bug but its id and time leaves the plugin by another way. A bug goes
-    through if the server shows it to a client without a key, asked here and now, and it is in no group. What
-    its history says of attachments, comments and groups stays behind: each has a visibility of its own.
+    What its history says of attachments, comments and groups stays behind: each has a visibility of its own.
     """
-    if not anonymous.is_anonymous:
-        raise ValueError("the privacy gate is asked by a client that has a key")
     for batch in _batches(candidates):
-        shown = _visible(anonymous, [candidate.id for candidate in batch])
+        shown = open_to_all(anonymous, [candidate.id for candidate in batch])
         for candidate in batch:
             bug = shown.get(candidate.id)
-            if bug is None or bug.get("groups"):
+            if bug is None:
                 continue
             created = timestamp(bug["creation_time"])
             is_new = created >= since
@@ -63,6 +62,30 @@ def public_now(
                 creator=_text(bug["creator"]) if is_new else None,
                 created=created if is_new else None,
             )
+
+
+def still_public(anonymous: Client, envelopes: Sequence[Envelope]) -> list[Envelope]:
+    """Give those envelopes that tell of a bug which anybody may see at this moment."""
+    bugs = [msgspec.json.decode(envelope.body, type=_Body).payload.bug for envelope in envelopes]
+    shown: set[int] = set()
+    for batch in _batches(dict.fromkeys(bugs)):
+        shown |= open_to_all(anonymous, batch).keys()
+    return [envelope for envelope, bug in zip(envelopes, bugs, strict=True) if bug in shown]
+
+
+class _Payload(msgspec.Struct):
+    bug: int
+
+
+class _Body(msgspec.Struct):
+    payload: _Payload
+
+
+def open_to_all(anonymous: Client, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Give those bugs that a client without a key is shown, asked here and now, and that are in no group."""
+    if not anonymous.is_anonymous:
+        raise ValueError("the privacy gate is asked by a client that has a key")
+    return {bug: shown for bug, shown in _visible(anonymous, ids).items() if not shown.get("groups")}
 
 
 def _changes(candidate: Candidate, since: str) -> Iterator[FieldChange]:

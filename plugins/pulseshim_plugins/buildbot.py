@@ -8,7 +8,8 @@ from pulseshim import Exchange, Feed, Problem, PulseshimError, Settings, State, 
 from pulseshim.errors import PluginError
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.buildbot_recorded import read_build
-from pulseshim_shims.buildbot import MESSAGES, buildbot_messages
+from pulseshim_shims.buildbot import buildbot_messages
+from pulseshim_shims.buildbot_message import MESSAGES
 
 
 @hookimpl
@@ -33,7 +34,7 @@ def pulseshim_feeds(settings: Settings) -> Iterable[Feed[Any]]:
     """Give the feed of each master."""
     try:
         # urllib3 and websockets cost 100 ms: only those who listen pay for them.
-        from pulseshim_plugins.buildbot_listen import listen  # noqa: PLC0415
+        from pulseshim_plugins.buildbot_listen import catch_up, listen, rewind  # noqa: PLC0415
     except ImportError as error:
         raise PluginError(
             "buildbot needs urllib3 and websockets", "pip install 'pulseshim[buildbot]'"
@@ -42,7 +43,12 @@ def pulseshim_feeds(settings: Settings) -> Iterable[Feed[Any]]:
     return [
         Feed(
             f"buildbot.{name}",
-            StreamSource(partial(listen, options=options), partial(read_build, options=options)),
+            StreamSource(
+                partial(listen, options=options),
+                read=partial(read_build, options=options),
+                poll=partial(catch_up, options=options),
+                rewind=partial(rewind, options=options),
+            ),
             partial(buildbot_messages, hide=options.hide_properties, max_bytes=options.max_bytes),
             Exchange(
                 options.exchange,

@@ -6,7 +6,7 @@ from pulseshim import State
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_cursor import SEEN, new_rows
 from pulseshim_plugins.buildbot_rows import Rows
-from pulseshim_shims.buildbot import ChangeEvent, RequestEvent, RequestState, WorkerEvent, WorkerState
+from pulseshim_shims.buildbot_event import ChangeEvent, RequestEvent, RequestState, WorkerEvent, WorkerState
 from pulseshim_shims.buildbot_payload import Row
 
 CHANGES = "changes"
@@ -110,7 +110,10 @@ class Requests:
 
 
 class Workers:
-    """The workers of a master: who is connected. What came and went between two looks is not seen."""
+    """The workers of a master: who is connected.
+
+    Who came and went between two looks is seen only where the events that say so were heard.
+    """
 
     def __init__(self, client: Client, state: State, rows: Rows) -> None:
         self._client = client
@@ -122,13 +125,14 @@ class Workers:
         for _ in self.look():
             pass
 
-    def look(self) -> Iterator[WorkerEvent]:
-        """Give who connected and disconnected since the last look.
+    def look(self, heard: Sequence[Row] = ()) -> Iterator[WorkerEvent]:
+        """Give who connected and disconnected since the last look; `heard` are rows as events brought them.
 
         A worker that is seen for the first time counts as having been away, unless it is the first look.
         """
         first = not self._state.get("cursor").get(WORKERS)
-        for row in self._client.rows(WORKERS):
+        told = [row for row in heard if {"workerid", "name", "connected_to"} <= row.keys()]
+        for row in (*told, *self._client.rows(WORKERS)):
             key, place = str(row["workerid"]), self._state.get(WORKERS)
             number, _, before = place.get(key, "0 disconnected").partition(" ")
             now: WorkerState = "connected" if row["connected_to"] else "disconnected"

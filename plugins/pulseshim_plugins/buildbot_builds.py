@@ -10,7 +10,7 @@ from pulseshim import State
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_cursor import SEEN, new_rows
 from pulseshim_plugins.buildbot_rows import Rows
-from pulseshim_shims.buildbot import BuildEvent, BuildState, StepEvent, StepState
+from pulseshim_shims.buildbot_event import BuildEvent, BuildState, StepEvent, StepState
 from pulseshim_shims.buildbot_payload import Row
 
 BUILDS = "builds"

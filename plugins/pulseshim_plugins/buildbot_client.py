@@ -5,6 +5,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.cookies import SimpleCookie
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from pulseshim import PulseshimError, SettingsError, seconds
+from pulseshim import SettingsError, SourceUnavailable, seconds
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
 from pulseshim_shims.buildbot_payload import Row
 
@@ -24,9 +25,10 @@ _OK = 200
 _REDIRECTS = range(300, 400)
 _GONE = 404
 _PAGE = 100
+_LONGEST_WAIT = 3600.0
 
 
-class MasterUnavailable(PulseshimError):
+class MasterUnavailable(SourceUnavailable):
     """A master does not answer, or not as one: try again later."""
 
 
@@ -183,7 +185,16 @@ class Client:
             raise MasterUnavailable(
                 f"{self.base} fails to show {path} (HTTP {answer.status})",
                 "it is asked again; see its twistd.log",
+                retry_after=_retry_after(answer),
             )
+
+
+def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
+    """Give the seconds that a server, or a proxy before it, asks to be left alone; 0 where it does not."""
+    with suppress(urllib3.exceptions.InvalidHeader):
+        wait = urllib3.Retry().parse_retry_after(answer.headers.get("Retry-After", "0"))
+        return min(float(wait), _LONGEST_WAIT)
+    return 0.0
 
 
 def _rows(content: bytes) -> list[Row] | None:

@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_options import MasterOptions
+from pulseshim_shims.buildbot_payload import Row
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,11 @@ _PIECE = 65536
 
 
 class Hint(NamedTuple):
-    """Where something happened: a resource such as `builds`, and the number in it."""
+    """Where something happened: a resource such as `builds`, the number in it, and its row at that time."""
 
     resource: str
     number: int
+    row: Row
 
 
 class EventsLost(Exception):
@@ -97,7 +99,7 @@ class WebSocketEvents:
         while count:
             answer = json.loads(self._connection.recv(deadline - time.monotonic()))
             if "k" in answer:
-                self._early += _hints(answer["k"].split("/"))
+                self._early += _hints(answer["k"].split("/"), answer["m"])
             elif answer.get("code") != _OK:
                 raise EventsLost(f"the websocket refuses to subscribe: {answer}")
             else:
@@ -109,7 +111,7 @@ class WebSocketEvents:
         try:
             while True:
                 answer = json.loads(self._connection.recv(0 if hints else timeout))
-                hints += _hints(str(answer.get("k", "")).split("/"))
+                hints += _hints(str(answer.get("k", "")).split("/"), answer.get("m"))
         except TimeoutError:
             return hints
         except (OSError, ValueError, websockets.WebSocketException) as error:
@@ -160,7 +162,8 @@ class ServerSentEvents:
                 hints = []
                 for name, text in self._read():
                     if name == "event":
-                        hints += _hints(json.loads(text)["key"])
+                        answer = json.loads(text)
+                        hints += _hints(answer["key"], answer["message"])
                 self._hints.put(hints)
         except Exception as error:  # noqa: BLE001 - whatever ends the thread ends what it listens to
             self._hints.put(EventsLost(f"{type(error).__name__}: {error}"))
@@ -226,5 +229,7 @@ def _event(block: str) -> tuple[str, str]:
     return fields.get("event", ""), fields.get("data", "")
 
 
-def _hints(key: list[str]) -> list[Hint]:
-    return [Hint(key[0], int(key[1]))] if len(key) == _KEY_WORDS and key[1].isdigit() else []
+def _hints(key: list[str], row: Any) -> list[Hint]:
+    if len(key) != _KEY_WORDS or not key[1].isdigit() or not isinstance(row, dict):
+        return []
+    return [Hint(key[0], int(key[1]), row)]

@@ -8,20 +8,27 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from threading import Event
 
 from pulseshim import Checkpoint, State, seconds
 from pulseshim_plugins.buildbot_arrivals import CHANGES, REQUESTS, WORKERS, Changes, Requests, Workers
 from pulseshim_plugins.buildbot_builds import BUILDS, Builds
-from pulseshim_plugins.buildbot_client import Client, MasterUnavailable
+from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_events import EventsLost, Hint, NoEvents, hear
 from pulseshim_plugins.buildbot_options import MasterOptions, server
 from pulseshim_plugins.buildbot_rows import Rows
-from pulseshim_shims.buildbot import BuildbotEvent, Heartbeat
+from pulseshim_shims.buildbot_event import BuildbotEvent, Heartbeat
 
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 0.5
+_STEP = 100
+_DATED = (
+    (BUILDS, "buildid", "complete_at"),
+    (REQUESTS, "buildrequestid", "complete_at"),
+    (CHANGES, "changeid", "when_timestamp"),
+)
 
 
 class Listener:
@@ -33,22 +40,13 @@ class Listener:
         self._state = state
         self._now = now
         self._heartbeat = seconds(options.heartbeat)
-        self._rows = Rows(client, server(options.url), self._incarnation())
+        # From outside, nothing tells one run of a master from the next but that the connection was lost.
+        self._rows = Rows(client, server(options.url), f"boot{int(now())}")
         self._builds = Builds(client, state, self._rows, steps=options.steps)
         self._changes = Changes(client, state, self._rows)
         self._requests = Requests(client, state, self._rows)
         self._workers = Workers(client, state, self._rows)
         self._begin(client, server(options.url))
-
-    def _incarnation(self) -> str:
-        """Give what names this run of the master: when the listener met it, unbroken since.
-
-        From outside, nothing else tells one run of a master from the next.
-        """
-        cursor = self._state.get("cursor")
-        if not cursor.get("incarnation"):
-            self._state.set("cursor", {**cursor, "incarnation": f"boot{int(self._now())}"})
-        return self._state.get("cursor")["incarnation"]
 
     def _begin(self, client: Client, name: str) -> None:
         """Begin from now with a master that is not known, or that began anew itself."""
@@ -60,7 +58,7 @@ class Listener:
             log.warning("master began anew, its history is another", extra={"master": name})
         for key in self._state.keys():  # noqa: SIM118 - a state is no mapping
             self._state.set(key, {})
-        self._state.set("cursor", {"server": name, "incarnation": cursor.get("incarnation", "")})
+        self._state.set("cursor", {"server": name})
         for part in (self._builds, self._changes, self._requests, self._workers):
             part.begin()
 
@@ -91,7 +89,37 @@ class Listener:
         elif BUILDS in numbers:
             yield from self._builds.look(now, numbers[BUILDS])
         if WORKERS in numbers:
-            yield from self._workers.look()
+            yield from self._workers.look([hint.row for hint in hints if hint.resource == WORKERS])
+
+
+def catch_up(
+    state: State, options: MasterOptions, now: Callable[[], float] = time.time
+) -> Iterator[BuildbotEvent | Checkpoint]:
+    """Look once at a master: what there is to announce by now. Raises as `listen` does."""
+    with Client(options) as client:
+        listener = Listener(client, state, options, now)
+        yield Checkpoint()
+        for number, event in enumerate(listener.look(), 1):
+            yield event
+            if not number % _STEP:
+                yield Checkpoint()
+
+
+def rewind(
+    state: State, since: datetime, options: MasterOptions, now: Callable[[], float] = time.time
+) -> None:
+    """Set the state back: the next look gives the builds and requests that ended from a time on, too.
+
+    And the changes that were made from then on. What was there before, between them, is given as well.
+    """
+    with Client(options) as client:
+        Listener(client, state, options, now)
+        for resource, field, time_of in _DATED:
+            place = [(f"{time_of}__ge", int(since.timestamp())), ("order", field), ("limit", 1)]
+            for row in client.rows(resource, place):
+                cursor = state.get("cursor")
+                first = min(int(cursor.get(resource, "0")), row[field] - 1)
+                state.set("cursor", {**cursor, resource: str(first)})
 
 
 def listen(
@@ -118,9 +146,5 @@ def listen(
                             yield Checkpoint()
             finally:
                 events.close()
-    except (MasterUnavailable, EventsLost) as error:
-        state.set("cursor", {**state.get("cursor"), "incarnation": ""})
-        yield Checkpoint()
-        if isinstance(error, MasterUnavailable):
-            raise
+    except EventsLost as error:
         log.info("master lost", extra={"master": options.url, "error": str(error)})

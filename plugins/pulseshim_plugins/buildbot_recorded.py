@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pulseshim import Invocation, State
 from pulseshim_plugins.buildbot_options import MasterOptions, base, server
-from pulseshim_shims.buildbot import BuildEvent, Master
+from pulseshim_shims.buildbot_event import BuildEvent, Master
 
 
 def read_build(invocation: Invocation, _state: State, options: MasterOptions) -> Iterator[BuildEvent]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pulseshim_plugins.buildbot_client import Client
-from pulseshim_shims.buildbot import Master
+from pulseshim_shims.buildbot_event import Master
 from pulseshim_shims.buildbot_payload import Row
 
 _KEPT = 2000

@@ -15,12 +15,12 @@ from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim_plugins.git_hook import (
     HookState,
     install,
-    prepare_spool,
     record_baseline,
     remove,
     set_url,
     show,
 )
+from pulseshim_plugins.installation import prepare_spool
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
 _SYSTEM_PYTHON = "/usr/bin/python3"

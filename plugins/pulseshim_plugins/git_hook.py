@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
-from pulseshim.recorder import prepare, record
-from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse, shipped
+from pulseshim.recorder import record
+from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse
 from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
+from pulseshim_plugins.installation import shipped
 
 PREVIOUS = "post-receive-before-pulseshim"
 """The name under which a hook that was there before stays beside ours."""
+
+_SHIPPED = "hooks/git/post-receive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,31 +73,10 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
             drain=tuple(os.fsencode(word) for word in drain),
             previous=previous,
         )
-        _write(place.path, fill(shipped(), hook))
+        _write(place.path, fill(shipped(_SHIPPED), hook))
     except OSError as error:
         raise _failed(place, error) from error
     return _state(place)
-
-
-def prepare_spool(spool: Path, recorders: str) -> None:
-    """Make a spool that does not exist yet, for the owner of the store around it.
-
-    Raises `StoreUnavailable` where this user may not.
-    """
-    places = [spool, spool / "tmp", spool / "new"]
-    if all(place.is_dir() for place in places):
-        return
-    try:
-        prepare(os.fsencode(spool), recorders)
-        if os.geteuid() == 0:
-            owner = spool.parent.stat()
-            for place in places:
-                os.chown(place, owner.st_uid, owner.st_gid)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"the spool cannot be made ({error.strerror}: {spool})",
-            "start `pulseshim run` once, as the user it is to run as, then install the hook again",
-        ) from error
 
 
 def record_baseline(git_dir: Path, *, spool: Path, now: int, random: bytes) -> str:
@@ -161,7 +143,7 @@ def _state(place: HookPlace) -> HookState:
     edited = is_edited(text)
     return HookState(
         place=place,
-        version="edited" if edited else "current" if fill(shipped(), hook) == text else "outdated",
+        version="edited" if edited else "current" if fill(shipped(_SHIPPED), hook) == text else "outdated",
         executable=executable,
         spool=os.fsdecode(hook.spool),
         drain=tuple(os.fsdecode(word) for word in hook.drain),

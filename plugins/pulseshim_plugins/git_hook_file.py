@@ -4,16 +4,11 @@ import ast
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import Any
-
-from pulseshim.errors import CommandFailed
 
 _SIGN = b"# pulseshim's post-receive hook for git"
 _DIGEST = re.compile(rb"^# digest: (.*)$", re.MULTILINE)
 _CONSTANT = re.compile(rb"^(SPOOL|FEED|DRAIN|PREVIOUS) = (.*)$", re.MULTILINE)
-_SHIPPED = "hooks/git/post-receive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +22,6 @@ class HookFile:
     spool: bytes
     drain: tuple[bytes, ...] = ()
     previous: bytes = b""
-
-
-def shipped(name: str = _SHIPPED) -> bytes:
-    """Give a hook file as it is shipped: from the checkout this runs in, or beside the package."""
-    beside = Path(__file__).parents[2] / "contrib" / name
-    if beside.is_file():
-        return beside.read_bytes()
-    try:
-        files = distribution("pulseshim").files or []
-    except PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.as_posix().endswith(f"share/pulseshim/{name}"):
-            return Path(str(file.locate())).read_bytes()
-    raise CommandFailed("the hook file that pulseshim ships is not there", "install pulseshim again")
 
 
 def fill(template: bytes, hook: HookFile) -> bytes:

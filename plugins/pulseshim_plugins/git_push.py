@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pulseshim import Invocation, State, readable, seconds
+from pulseshim_plugins.git_belief import check_push
 from pulseshim_plugins.git_description import describe
 from pulseshim_plugins.git_gap import fill
 from pulseshim_plugins.git_objects import current_refs
@@ -20,6 +21,7 @@ from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.git_repository import GitFailed, Repository
 from pulseshim_plugins.git_update import Line, parse_baseline, parse_updates
 from pulseshim_plugins.git_url import public_url, url_path
+from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_believed
 from pulseshim_shims.git import GitPush
 
 Refs: TypeAlias = Mapping[str, str]
@@ -54,7 +56,7 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
     baseline = "baseline" in invocation.arguments
     lines = [] if baseline else parse_updates(invocation.stdin)
     refs = parse_baseline(invocation.stdin) if baseline else {}
-    url = _url(repository, record, options)
+    url = _url(invocation, repository, record, options)
     if not url:
         if not baseline:
             state.count("private")
@@ -64,11 +66,14 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
             state.set(f"repository:{path}", {**record, "url": ""})
             state.set(f"refs:{path}", {})
         return []
+    if repository.exists or not was_believed(invocation, state, path):
+        check_push(invocation, repository, lines, options)
+        remember_believed(invocation, state, path, options.trusted_users)
     if baseline:
         state.set(f"refs:{path}", refs)
         state.set(f"repository:{path}", {"push_id": "0", **record, "url": url})
         return []
-    return [_next_push(invocation, state, repository, lines, url, options.max_bytes)] if lines else []
+    return [_next_push(invocation, state, repository, lines, url, options)] if lines else []
 
 
 def _next_push(
@@ -77,7 +82,7 @@ def _next_push(
     repository: Repository,
     lines: list[Line],
     url: str,
-    max_bytes: int,
+    options: GitOptions,
 ) -> GitPush:
     """Give the next push of a repository that is public, and remember what it announces."""
     path = readable(repository.path)
@@ -91,7 +96,8 @@ def _next_push(
     if elsewhere and not late:
         state.count("unannounced")
         log.info("refs changed unannounced", extra={"repository": path, "refs": len(elsewhere)})
-    updates = describe(repository, lines, announced, max_bytes)
+    claimed = next((user for name in _USERS if (user := invocation.environ.get(name))), "")
+    updates = describe(repository, lines, announced, options.max_bytes)
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
     news = [line for line in lines if not (late and line.ref in elsewhere)]
@@ -106,7 +112,7 @@ def _next_push(
         path=url_path(url),
         push_id=push_id,
         time=int(invocation.recorded_at.timestamp()),
-        user=next((user for name in _USERS if (user := invocation.environ.get(name))), ""),
+        user=pusher(invocation, claimed, repository.path, options.trusted_users),
         options=_push_options(invocation.environ),
         updates=updates,
     )
@@ -143,18 +149,34 @@ def git_directory(cwd: str) -> str:
     return path
 
 
-def _url(repository: Repository, record: Mapping[str, str], options: GitOptions) -> str:
+def _url(
+    invocation: Invocation, repository: Repository, record: Mapping[str, str], options: GitOptions
+) -> str:
     """Give the public URL of a repository; of one that is gone, the last that is known."""
-    if not repository.exists and "url" in record:
+    exists = repository.exists
+    if not exists and "url" in record:
         return record["url"]
-    own = repository.setting("pulseshim.url") if repository.exists else None
+    file = os.path.join(repository.path, "config")
+    before = os.lstat(file) if os.path.lexists(file) else None
+    own = repository.setting("pulseshim.url") if exists else None
     try:
-        return public_url(repository.path, own, options.repositories)
+        url = public_url(repository.path, own, options.repositories)
+        if own and before and invocation.owner is not None and url != _mapped(repository.path, options):
+            check_url(url, file, before, options.repositories, options.trusted_users)
+        return url
     except ValueError as error:
         raise GitFailed(
             f"{readable(repository.path)} has a public URL without host or path ({error})",
             "correct pulseshim.url in its configuration, or plugins.git.repositories, and retry",
         ) from error
+
+
+def _mapped(path: str, options: GitOptions) -> str:
+    """Give the URL that the settings give a repository, whatever it says itself; "" for none."""
+    try:
+        return public_url(path, None, options.repositories)
+    except ValueError:
+        return ""
 
 
 def _refs_before(repository: Repository, invocation: Invocation, lines: Iterable[Line]) -> dict[str, str]:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from pulseshim.errors import StoreUnavailable
-from pulseshim_plugins.git_hook import prepare_spool
 from pulseshim_plugins.hg_hook import HookState, install, remove, show, user_name
+from pulseshim_plugins.installation import prepare_spool
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
 

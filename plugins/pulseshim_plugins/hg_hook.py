@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from pulseshim.errors import CommandFailed
-from pulseshim_plugins.git_hook_file import shipped
 from pulseshim_plugins.hg_repository import hgrc_setting
 from pulseshim_plugins.hg_server import program
+from pulseshim_plugins.installation import shipped
 
 HOOK_FILE = "pulseshim_hg.py"
 """The name of the copy of the hook in `.hg`."""

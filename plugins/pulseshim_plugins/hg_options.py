@@ -1,18 +1,17 @@
 """The options of the hg plugin."""
 
-import os
-import string
 from typing import Annotated, Literal
 
 import msgspec
 
 from pulseshim import Duration, SettingsError
-from pulseshim_plugins.git_url import is_url
+from pulseshim_plugins.repositories import check_repositories, check_template
+from pulseshim_plugins.trust import check_users
 from pulseshim_shims.hg import MAX_BYTES
 
 FeedName = Literal["v1", "v2", "code"]
 
-_PLACES = {"repo_url", "path", "push_id", "before"}
+_PLACES = ("repo_url", "path", "push_id", "before")
 
 
 class HgExchanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,6 +30,8 @@ class HgOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     #: Path prefix → public URL prefix. The longest prefix of a repository's directory wins.
     repositories: dict[str, str] = {}
+    #: Users, by name or number, whose word is taken about every repository and for its public URL.
+    trusted_users: tuple[str, ...] = ()
     #: Makes an e-mail address of a user's name that is none.
     user_suffix: str = "@noreply.invalid"
     #: What is announced. What is not named is off.
@@ -54,27 +55,11 @@ class HgOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 def check_options(options: HgOptions, origin: str) -> None:
     """Raise `SettingsError` for a prefix, a URL, a suffix or a template that cannot be used."""
     where = f"{origin or 'settings'}: plugins.hg"
-    for prefix, url in options.repositories.items():
-        if not os.path.isabs(prefix):
-            raise SettingsError(f"{where}.repositories: {prefix!r} is no absolute path", "begin it with /")
-        if not is_url(url):
-            raise SettingsError(f"{where}.repositories: {url!r} is no URL", "write https://host/path")
+    check_users(options.trusted_users, f"{where}.trusted_users")
+    check_repositories(f"{where}.repositories", options.repositories)
     host = options.user_suffix.removeprefix("@")
     if host == options.user_suffix or "." not in host.strip(".") or not host.isascii():
         remedy = "write @ and the name of a host, such as @example.org"
         raise SettingsError(f"{where}.user_suffix: {options.user_suffix!r} makes no e-mail address", remedy)
     for name in ("push_json_url", "push_full_json_url"):
-        _check_template(f"{where}.{name}", getattr(options, name))
-
-
-def _check_template(where: str, template: str) -> None:
-    try:
-        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
-    except ValueError as error:
-        raise SettingsError(
-            f"{where} is no template ({error})", "write a brace that is meant as {{ or }}"
-        ) from None
-    for _, name, format_spec, conversion in fields:
-        if name not in _PLACES or format_spec or conversion:
-            remedy = "use {repo_url}, {path}, {push_id} and {before}"
-            raise SettingsError(f"{where} has an unknown field {{{name}}}", remedy)
+        check_template(f"{where}.{name}", getattr(options, name), _PLACES)

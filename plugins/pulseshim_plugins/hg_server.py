@@ -20,6 +20,7 @@ from threading import Event, Lock, Thread, Timer
 from typing import IO, cast
 
 from pulseshim.errors import PulseshimError
+from pulseshim_plugins.hg_requirements import needed_extensions
 
 _HEADER = struct.Struct(">cI")
 _STATUS = struct.Struct(">i")
@@ -145,7 +146,8 @@ class CommandServer:
 def start(path: str, deadline: float) -> CommandServer:
     """Start a command server for the repository at a path, and wait until it says hello."""
     environment = {**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath)}
-    settings = [word for setting in _SETTINGS for word in ("--config", setting)]
+    every = (*_SETTINGS, *needed_extensions(path))
+    settings = [word for setting in every for word in ("--config", setting)]
     command = [program(), "--hidden", "-R", path, *settings, "serve", "--cmdserver", "pipe"]
     pipe = subprocess.PIPE
     try:

@@ -4,6 +4,7 @@ What came is asked for by the nodes that were recorded, never by what is the tip
 is secret, then or now, is left out: when it leaves that phase, it is announced as if it was pushed then.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 
 from pulseshim import Invocation, State, readable, seconds
 from pulseshim_plugins.git_url import public_url, url_path
+from pulseshim_plugins.hg_belief import check_loss, check_transaction, store_directory
 from pulseshim_plugins.hg_changesets import changesets
 from pulseshim_plugins.hg_marker import described_markers
 from pulseshim_plugins.hg_options import HgOptions
@@ -20,6 +22,7 @@ from pulseshim_plugins.hg_pushlog import Entry, has_pushlog, pushes_of
 from pulseshim_plugins.hg_record import Record, Span, parse_record
 from pulseshim_plugins.hg_repository import Repository, repository
 from pulseshim_plugins.hg_server import HgFailed, RevisionsGone, Servers
+from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_believed
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from pulseshim_shims.hg_payload import BookmarkMove, Phase, PhaseMove, PushEntry
 
@@ -52,7 +55,7 @@ def read_transaction(
     place = repository(invocation.cwd, seconds(options.timeout), servers)
     key = f"repository:{readable(place.path)}"
     known = state.get(key)
-    url = _url(place, known, options)
+    url = _url(invocation, place, known, options)
     if not url:
         state.count("private")
         if known or public_url(place.path, None, options.repositories, ()):
@@ -60,7 +63,10 @@ def read_transaction(
         return
     if known.get("transaction") == record.id:
         return  # two hooks of one repository recorded it
-    arrived = _arrived(place, record)
+    if place.exists or not was_believed(invocation, state, readable(place.path)):
+        check_transaction(invocation, place, options)
+        remember_believed(invocation, state, readable(place.path), options.trusted_users)
+    arrived = _arrived(invocation, place, record)
     push_id = int(known.get("push_id", "0")) + bool(arrived.count)
     transaction = _transaction(invocation, record, place, url, arrived, push_id, options)
     is_new = not known.get("url")
@@ -77,13 +83,19 @@ def read_transaction(
             state.count("gone")  # stripped while it was read
 
 
-def _url(place: Repository, known: Mapping[str, str], options: HgOptions) -> str:
+def _url(invocation: Invocation, place: Repository, known: Mapping[str, str], options: HgOptions) -> str:
     """Give the public URL of a repository; of one that is gone, the last that is known."""
     exists = place.exists
     if not exists and "url" in known:
         return known["url"]
+    file = os.path.join(place.path, ".hg", "hgrc")
+    before = os.lstat(file) if os.path.lexists(file) else None
+    own = place.url if exists else None
     try:
-        return public_url(place.path, place.url if exists else None, options.repositories, ())
+        url = public_url(place.path, own, options.repositories, ())
+        if own and before and invocation.owner is not None and url != _mapped(place.path, options):
+            check_url(url, file, before, options.repositories, options.trusted_users)
+        return url
     except ValueError as error:
         raise HgFailed(
             f"{readable(place.path)} has a public URL without host or path ({error})",
@@ -91,7 +103,15 @@ def _url(place: Repository, known: Mapping[str, str], options: HgOptions) -> str
         ) from error
 
 
-def _arrived(place: Repository, record: Record) -> _Arrived:
+def _mapped(path: str, options: HgOptions) -> str:
+    """Give the URL that the settings give a repository, whatever it says itself; "" for none."""
+    try:
+        return public_url(path, None, options.repositories, ())
+    except ValueError:
+        return ""
+
+
+def _arrived(invocation: Invocation, place: Repository, record: Record) -> _Arrived:
     """Give what came visibly, by the recorded spans: what is gone since is counted as it was recorded."""
     if record.source in _OWN:
         return _Arrived()  # strip puts back what it took out with what it was told to
@@ -112,6 +132,7 @@ def _arrived(place: Repository, record: Record) -> _Arrived:
         elif place.nodes(f"limit(({every}) and secret(), 1)"):
             count = len(place.nodes(every))
     except RevisionsGone:
+        check_loss(invocation, place)
         return gone if record.heads else _Arrived()
     return _Arrived(sets, tuple(heads), tuple(newest), count)
 
@@ -131,7 +152,10 @@ def _transaction(
     options: HgOptions,
 ) -> HgTransaction:
     """Give the transaction: what came, with the entries of the push log; markers, bookmarks, phases."""
-    user = email(_user(invocation.environ, record.url), options.user_suffix)
+    claimed = _user(invocation.environ, record.url)
+    user = email(
+        pusher(invocation, claimed, store_directory(place), options.trusted_users), options.user_suffix
+    )
     own = Entry(push_id, int(invocation.recorded_at.timestamp()), user)
 
     def entry(of: Entry) -> PushEntry:

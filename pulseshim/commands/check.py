@@ -9,8 +9,11 @@ from pathlib import Path
 import click
 
 from pulseshim.account import resolve
+from pulseshim.backlog import figures
+from pulseshim.commands.owner import by_owner
 from pulseshim.commands.session import Session
 from pulseshim.condition import Conditions
+from pulseshim.envelope import rfc3339
 from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
 from pulseshim.failover import connect
 from pulseshim.plugin_manager import PluginManager
@@ -78,13 +81,18 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         parked = len(store.parked.items())
         if parked:
             yield Problem("store", f"{parked} items are parked", "pulseshim parked list", "warning")
+        suspects = figures(store).suspicious
+        if suspects:
+            text = f"invocations are set aside as suspicious, {by_owner(suspects)}"
+            remedy = "parked list shows why; discard them, or let them go on by parked retry --trust"
+            yield Problem("store", text, remedy, "warning")
         ((latest,),) = store.database.query("SELECT coalesce(max(sent), 0) FROM envelopes")
         if latest > milliseconds() + _CLOCK_MILLISECONDS:
             text = "the last message was sealed later than it is now: the clock was set back"
             yield Problem(
                 "clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning"
             )
-        yield from _polls(store)
+        yield from _sources(store, listening=bool(holder(settings.directory)))
         waiting = store.spool.backlog().count
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
@@ -97,13 +105,19 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         store.close()
 
 
-def _polls(store: Store) -> Iterator[Problem]:
+def _sources(store: Store, *, listening: bool) -> Iterator[Problem]:
+    """Give the polls that failed and, while a service listens, the streams that do."""
     for condition in Conditions(store.database, milliseconds).all():
-        feed = condition.subject.removeprefix("poll ")
-        if feed != condition.subject and condition.condition in ("failed", "refused"):
-            subject = "settings" if condition.condition == "refused" else feed
+        kind, _, feed = condition.subject.partition(" ")
+        if condition.condition not in ("failed", "refused"):
+            continue
+        subject = "settings" if condition.condition == "refused" else feed
+        if kind == "poll":
             text = f"the last poll of {feed} failed: {condition.detail}"
             yield Problem(subject, text, f"correct that; pulseshim poll {feed} asks again now")
+        elif kind == "stream" and listening:
+            text = f"{feed} is not heard since {rfc3339(condition.since)}: {condition.detail}"
+            yield Problem(subject, text, "correct that; the service tries again by itself")
 
 
 def _directories(directory: Path) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import click
 
+from pulseshim.admission import HELD_BACK
 from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import PARKED, UNREACHED, Session, progress
 from pulseshim.errors import StoreHeld
@@ -110,8 +111,9 @@ def _code(session: Session, runtime: Runtime, left: Left) -> int:
     if left.work:
         session.console.print(f"not drained; left for the next start: {left}")
         conditions = runtime.conditions.all()
+        held = [c for c in conditions if c.subject.startswith("admission") and c.condition == HELD_BACK]
         lost = [c for c in conditions if c.subject.startswith("relay") and c.detail]
-        for condition in lost:
+        for condition in [*held, *lost]:
             session.console.print(f"{condition.subject}: {condition.condition}: {condition.detail}")
-        return UNREACHED if left.pending else 1
+        return UNREACHED if left.pending and not held else 1
     return PARKED if left.parked else 0

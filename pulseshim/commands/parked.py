@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pulseshim.commands.owner import owner_name
 from pulseshim.commands.session import Session, fail
 from pulseshim.envelope import rfc3339
 from pulseshim.errors import StoreUnavailable
@@ -46,7 +47,8 @@ def list_items(session: Session, *, as_json: bool) -> int:
     table = Table("id", "kind", "feed", "parked", "cause", box=None, pad_edge=False)
     for item in items:
         cause = item.cause if item.awaiting == "person" else f"{item.cause} [waits for its {item.awaiting}]"
-        table.add_row(str(item.id), item.kind, item.feed, rfc3339(item.parked_at), _printable(cause))
+        kind = "suspicious" if item.suspicious else item.kind
+        table.add_row(str(item.id), kind, item.feed, rfc3339(item.parked_at), _printable(cause))
     Console(highlight=False, markup=False).print(table)
     return 0
 
@@ -71,11 +73,13 @@ def show(session: Session, ids: tuple[int, ...]) -> int:
 @command.command("retry")
 @_ids
 @_all
+@click.option("--trust", is_flag=True, help="Believe suspicious invocations: you vouch for them.")
 @click.pass_obj
-def retry(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
+def retry(session: Session, ids: tuple[int, ...], *, everything: bool, trust: bool) -> int:
     """Let items go on: an envelope is published again, an invocation or a file is read again.
 
-    The running service does that; without one, the next pulseshim drain or run.
+    A suspicious invocation is asked about again, unless you vouch for it by --trust. The running service
+    does all that; without one, the next pulseshim drain or run.
     """
     store = open_store(session.settings)
     items = chosen(store, ids, everything=everything)
@@ -88,7 +92,7 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
             stuck += 1
             click.echo(f"{item.id}: {error.problem}\n  discard it if its file is gone for good", err=True)
             continue
-        store.parked.retry(item)
+        store.parked.retry(item, trust=trust)
         click.echo(f"{item.id}: {item.kind} goes on")
     return 1 if stuck else 0
 
@@ -119,7 +123,12 @@ def chosen(store: Store, ids: Sequence[int], *, everything: bool) -> list[Parked
 
 def as_object(item: Parked) -> dict[str, Any]:
     """Give an item as a JSON object."""
-    return {**asdict(item), "subject": readable(item.subject), "parked_at": rfc3339(item.parked_at)}
+    return {
+        **asdict(item),
+        "subject": readable(item.subject),
+        "parked_at": rfc3339(item.parked_at),
+        "owner_name": owner_name(item.owner),
+    }
 
 
 def _printable(text: str, *, lines: bool = False) -> str:

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -13,12 +14,12 @@ from pulseshim.commands.replay import moment
 from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail, progress
 from pulseshim.envelope import seal
-from pulseshim.errors import PulseshimError, SettingsError
-from pulseshim.feed import Checkpoint, PollSource
+from pulseshim.errors import PulseshimError, SettingsError, StoreHeld
+from pulseshim.feed import Checkpoint, HookSource
 from pulseshim.outbox import Outgoing
 from pulseshim.runtime import Runtime
 from pulseshim.source import asked, messages
-from pulseshim.store import held_store, milliseconds
+from pulseshim.store import Store, held_store, milliseconds
 
 
 @click.command("poll")
@@ -48,19 +49,34 @@ def command(
     FEED is a feed or a plugin (all of its feeds); without any, all feeds that can be polled are. Every one is
     polled even when one fails. Exits 1 where one failed for now, 2 where a setting of one is wrong.
 
-    --since fills a gap. What was stored before keeps its id and is not published twice.
+    --since fills a gap. What was stored before keeps its id and is not published twice, as far back as
+    store.keep says. While pulseshim run works on the store it polls by itself, and poll exits 2.
     """
     session.log()
     begin = _begin(since) if since else None
-    with stop_signals() as stop, held_store(session.settings, "poll") as store:
+    with stop_signals() as stop, _held(session) as store:
         runtime = session.runtime(store)
         chosen = choose(runtime, feeds, rewinding=begin is not None)
         if dry_run:
             return _code(show(runtime, chosen, begin))
-        with progress(session, f"polling {', '.join(chosen)}"):
-            failures = list(poll_all(runtime, chosen, begin, timeout, stop))
+        with progress(session, f"polling {', '.join(chosen)}") as shown:
+            failures = list(poll_all(runtime, chosen, begin, timeout, stop, shown.update))
         code = work_off(session, runtime, Patience(timeout), stop)
         return _code(failures) or code
+
+
+@contextmanager
+def _held(session: Session) -> Iterator[Store]:
+    """Give the store, held; say what a service that has it does for who would poll. Raises `StoreHeld`."""
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(held_store(session.settings, "poll"))
+        except StoreHeld as error:
+            if error.problem.startswith("pulseshim run "):
+                remedy = "it polls by itself at its times; to poll now, or --since, stop it first"
+                raise StoreHeld(error.problem, remedy) from None
+            raise
+        yield store
 
 
 def _begin(since: str) -> datetime:
@@ -77,9 +93,11 @@ def _code(failures: Sequence[BaseException]) -> int:
 
 
 def choose(runtime: Runtime, feeds: Sequence[str], *, rewinding: bool = False) -> list[str]:
-    """Give the names of the poll feeds that are meant. Raises `CommandFailed` for one that there is not."""
+    """Give the names of the feeds that are meant. Raises `CommandFailed` for one that cannot be polled."""
     sources = {name: outs[0].feed.source for name, outs in runtime.outlets.items()}
-    polled = {name: source for name, source in sources.items() if isinstance(source, PollSource)}
+    polled = {
+        name: source for name, source in sources.items() if not isinstance(source, HookSource) and source.poll
+    }
     chosen = [name for name in polled if not feeds or name in feeds or name.partition(".")[0] in feeds]
     for feed in feeds:
         if not any(feed in (name, name.partition(".")[0]) for name in polled):
@@ -96,7 +114,12 @@ def choose(runtime: Runtime, feeds: Sequence[str], *, rewinding: bool = False) -
 
 
 def poll_all(
-    runtime: Runtime, chosen: Sequence[str], since: datetime | None, timeout: float, stop: threading.Event
+    runtime: Runtime,
+    chosen: Sequence[str],
+    since: datetime | None,
+    timeout: float,
+    stop: threading.Event,
+    went_on: Callable[[str], object],
 ) -> Iterator[BaseException]:
     """Poll each feed; give what went wrong. Who asks to come back within `timeout` seconds is asked again."""
     deadline = time.monotonic() + timeout
@@ -108,7 +131,7 @@ def poll_all(
             return
         stop.wait(wait)
         for name in [name for name in waiting if not runtime.polls.wait(name)]:
-            error = runtime.poll(name, since)
+            error = runtime.poll(name, since, went_on)
             if error is None or not runtime.polls.wait(name):
                 waiting.remove(name)
                 yield from [error] if error else []
@@ -142,7 +165,7 @@ def _new(runtime: Runtime, name: str, since: datetime | None) -> Iterator[Outgoi
     """Give the messages of a poll that are not stored yet; its state is let go."""
     outs = runtime.outlets[name]
     source, outbox = outs[0].feed.source, runtime.store.outbox
-    if isinstance(source, PollSource):
+    if not isinstance(source, HookSource):
         events = asked(source, outbox.state(name), since)
         for out in messages(outs, (event for event in events if not isinstance(event, Checkpoint))):
             if not outbox.has(out.message, out.exchange):

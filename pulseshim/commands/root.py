@@ -23,6 +23,7 @@ VERBS = {
     "parked": ("parked", "Show, retry or discard what needs a person."),
     "plugins": ("plugins", "Show each plugin: its feeds, or why it cannot be loaded."),
     "poll": ("poll", "Poll now, once, then publish what is there."),
+    "provision": ("provision", "Make virtual host, users, passwords and permissions at the broker."),
     "replay": ("replay", "Publish confirmed messages again, with the same ids."),
     "run": ("run", "Be the service: read, poll, listen and publish until SIGTERM."),
     "status": ("status", "Show what waits, since when, and how each part is."),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pulseshim.backlog import Figures, figures
+from pulseshim.commands.owner import by_owner, owner_name
 from pulseshim.commands.session import Session
 from pulseshim.envelope import rfc3339
 from pulseshim.store import milliseconds, open_store
@@ -46,6 +47,9 @@ def as_object(now: Figures, at: int) -> dict[str, Any]:
             "oldest_seconds": max((_age(e.oldest, at) or 0 for e in now.exchanges if e.oldest), default=None),
         },
         "parked": {"count": sum(now.parked.values()), "kinds": now.parked},
+        "suspicious": [
+            {"owner": owner, "name": owner_name(owner), "count": count} for owner, count in now.suspicious
+        ],
         "exchanges": [
             {
                 "exchange": e.exchange,
@@ -73,6 +77,8 @@ def show(now: Figures, at: int) -> None:
     console.print(f"outbox   {_waiting(now.pending, oldest, at)}")
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(now.parked.items()))
     console.print(f"parked   {kinds + ' (see pulseshim parked list)' if kinds else 'nothing'}")
+    if now.suspicious:
+        console.print(f"suspicious invocations, not published: {by_owner(now.suspicious)}")
     for condition in now.conditions:
         since = rfc3339(condition.since)
         console.print(f"{condition.subject}: {condition.condition} since {since} {condition.detail}".rstrip())

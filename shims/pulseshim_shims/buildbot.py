@@ -1,22 +1,38 @@
 """What happens at a Buildbot master: from what was read of it to the messages that announce it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from pulseshim import Message
+from pulseshim_shims.buildbot_event import (
+    BuildbotEvent,
+    BuildEvent,
+    ChangeEvent,
+    Heartbeat,
+    Master,
+    RequestEvent,
+    StepEvent,
+    WorkerEvent,
+)
 from pulseshim_shims.buildbot_fitting import fitted
+from pulseshim_shims.buildbot_message import (
+    BuildbotMessage,
+    BuildFinishedMessage,
+    BuildStartedMessage,
+    ChangeAddedMessage,
+    HeartbeatMessage,
+    LogUploadedMessage,
+    RequestCancelledMessage,
+    RequestSubmittedMessage,
+    StepFinishedMessage,
+    StepStartedMessage,
+    WorkerConnectedMessage,
+    WorkerDisconnectedMessage,
+)
 from pulseshim_shims.buildbot_payload import (
     Build,
-    Change,
-    Property,
-    Request,
-    Row,
-    Step,
-    Worker,
     begun,
     change,
     properties,
@@ -35,211 +51,6 @@ HIDDEN = ("*password*", "*secret*", "*token*", "*credential*", "*_key")
 """Patterns of the names of properties that are not published, where no others are set."""
 
 _IDS = 100
-
-
-BuildState: TypeAlias = Literal["started", "finished", "log_uploaded"]
-StepState: TypeAlias = Literal["started", "finished"]
-RequestState: TypeAlias = Literal["submitted", "cancelled"]
-WorkerState: TypeAlias = Literal["connected", "disconnected"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Master:
-    """A master: `server` is its URL without scheme and trailing slash, `url` ends with a slash.
-
-    `incarnation` says which run of the master it is, as far as can be known from outside.
-    """
-
-    server: str
-    url: str
-    name: str
-    incarnation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildEvent:
-    """What became of a build, with all that it is joined with. `logs` are rows by the id of their step."""
-
-    master: Master
-    state: BuildState
-    build: Row
-    builder: str
-    worker: str
-    buildset: Row
-    changes: Sequence[Row]
-    steps: Sequence[Row] = ()
-    logs: Mapping[int, Sequence[Row]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepEvent:
-    """A step of a build that started or finished."""
-
-    master: Master
-    state: StepState
-    build: Row
-    builder: str
-    step: Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeEvent:
-    """A change that the master was told of."""
-
-    master: Master
-    change: Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestEvent:
-    """A request that was submitted, or that ended without a build."""
-
-    master: Master
-    state: RequestState
-    request: Row
-    builder: str
-    buildset: Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerEvent:
-    """A worker that connected or disconnected; `number` counts these for each worker."""
-
-    master: Master
-    state: WorkerState
-    number: int
-    worker: Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
-    """A master that answers; `number` is that of the interval since 1970."""
-
-    master: Master
-    number: int
-
-
-BuildbotEvent: TypeAlias = BuildEvent | StepEvent | ChangeEvent | RequestEvent | WorkerEvent | Heartbeat
-
-
-class BuildbotMessage(Message, frozen=True, kw_only=True):
-    """What all messages of a master have: two names in `_meta`, and `truncated` where they were cut."""
-
-    in_meta: ClassVar[frozenset[str]] = frozenset({"master_name", "master_incarnation"})
-
-    master_name: str
-    master_incarnation: str
-    truncated: Literal[True] | UnsetType = UNSET
-
-
-class BuildStartedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A build started."""
-
-    type: ClassVar[str] = "buildbot.build-started"
-
-    build: Build
-    request_ids: list[int]
-
-
-class BuildFinishedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A build ended.
-
-    `results`: 0 success, 1 warnings, 2 failure, 3 skipped, 4 exception, 5 retry, 6 cancelled.
-    """
-
-    type: ClassVar[str] = "buildbot.build-finished"
-
-    build: Build
-    results: int | None
-    request_ids: list[int]
-
-
-class LogUploadedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A build ended and all its logs are complete: who reads them from the master now gets all of them."""
-
-    type: ClassVar[str] = "buildbot.log-uploaded"
-
-    build: Build
-
-
-class StepStartedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A step of a build started. `properties` are those of the build."""
-
-    type: ClassVar[str] = "buildbot.step-started"
-
-    properties: list[Property]
-    step: Step
-
-
-class StepFinishedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A step of a build ended. `properties` are those of the build."""
-
-    type: ClassVar[str] = "buildbot.step-finished"
-
-    properties: list[Property]
-    step: Step
-    results: int | None
-
-
-class ChangeAddedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """The master was told of a change."""
-
-    type: ClassVar[str] = "buildbot.change-added"
-
-    change: Change
-
-
-class RequestSubmittedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A build was asked for."""
-
-    type: ClassVar[str] = "buildbot.request-submitted"
-
-    request: Request
-
-
-class RequestCancelledMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A request ended without a build: it was cancelled, or collapsed into another."""
-
-    type: ClassVar[str] = "buildbot.request-cancelled"
-
-    request: Request
-
-
-class WorkerConnectedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A worker connected to a master."""
-
-    type: ClassVar[str] = "buildbot.worker-connected"
-
-    slave: Worker
-
-
-class WorkerDisconnectedMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """A worker is connected to no master any more."""
-
-    type: ClassVar[str] = "buildbot.worker-disconnected"
-
-    slavename: str
-
-
-class HeartbeatMessage(BuildbotMessage, frozen=True, kw_only=True):
-    """The master answered."""
-
-    type: ClassVar[str] = "buildbot.heartbeat"
-
-
-MESSAGES: tuple[type[BuildbotMessage], ...] = (
-    BuildStartedMessage,
-    BuildFinishedMessage,
-    LogUploadedMessage,
-    StepStartedMessage,
-    StepFinishedMessage,
-    ChangeAddedMessage,
-    RequestSubmittedMessage,
-    RequestCancelledMessage,
-    WorkerConnectedMessage,
-    WorkerDisconnectedMessage,
-    HeartbeatMessage,
-)
 
 
 def buildbot_messages(

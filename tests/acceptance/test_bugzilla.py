@@ -25,6 +25,7 @@ pytestmark = pytest.mark.broker
 
 SIMPLE = "exchange/bugzilla/simple"
 CHANGES = "exchange/bugzilla/"
+NOWHERE = "amqp://127.0.0.1:1/"
 
 
 class BugSite:
@@ -38,11 +39,11 @@ class BugSite:
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith("PULSESHIM_")}
         self.configure()
 
-    def configure(self, extra: str = "", url: str = "", shared: str = "") -> None:
+    def configure(self, extra: str = "", url: str = "", shared: str = "", broker: str = "") -> None:
         """Write the settings; `extra` belongs to the server, `shared` to all of the plugin's."""
         (self.root / "key").write_text(KEY)
         (self.root / "pulseshim.toml").write_text(
-            f'[store]\ndirectory = "{self.root / "store"}"\n[broker]\nurl = "{self._broker}"\n'
+            f'[store]\ndirectory = "{self.root / "store"}"\n[broker]\nurl = "{broker or self._broker}"\n'
             f"[plugins.bugzilla]\n{shared}\n"
             f'[plugins.bugzilla.servers.main]\nurl = "{url or self.server.url}"\n{extra}\n'
         )
@@ -66,6 +67,10 @@ class BugSite:
         """Give what `status --json` says."""
         status: dict[str, Any] = json.loads(self.pulseshim("status", "--json").stdout)
         return status
+
+    def stored(self) -> bytes:
+        """Give all that stands in the files of the store."""
+        return b"".join(path.read_bytes() for path in (self.root / "store").rglob("*") if path.is_file())
 
     def wait_until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until a condition holds."""
@@ -130,7 +135,7 @@ def test_poll_announces_what_changed_since_the_last_one(
 def test_run_announces_changes_as_they_come(
     site: BugSite, server: BugzillaServer, vhost: "VirtualHost"
 ) -> None:
-    """The service polls by its schedule, ends well on SIGTERM, and status shows poll and cursor."""
+    """The service polls by its schedule, alone on its store; status shows poll and cursor; it ends well."""
     queue = vhost.bind_queue(SIMPLE)
     site.configure('every = "200ms"')
     service = site.start("run")
@@ -140,10 +145,15 @@ def test_run_announces_changes_as_they_come(
     at = server.change(2)
     site.wait_until(lambda: site.status()["exchanges"][0]["confirmed"], "announced")
     status = site.status()
+    beside = site.pulseshim("poll", "--since", "1h")
     service.send_signal(signal.SIGTERM)
 
     assert service.wait(15) == 0
     assert changes(vhost, queue) == [("2", 2, at)]
+    assert beside.returncode == 2
+    assert re.search(
+        r"pulseshim run \(process \d+\) works on .*\n +it polls by itself .* stop it first", beside.stderr
+    )
     conditions = {c["subject"]: c["condition"] for c in status["conditions"]}
     assert conditions["poll bugzilla.main"] == "done"
     cursors = {(c["feed"], c["field"]): c["value"] for c in status["cursors"]}
@@ -243,8 +253,7 @@ def test_changes_of_public_bugs_are_told_and_those_of_private_ones_are_not(
     keys = [message.delivery_info["routing_key"] for message in taken]
     assert keys == ["bug.added.keywords", "bug.added.keywords", "bug.changed.resolution", "bug.closed"]
     assert "the secret plan" not in b"".join(bytes(message.body) for message in taken).decode()
-    kept = b"".join(path.read_bytes() for path in (site.root / "store").rglob("*") if path.is_file())
-    assert b"the secret plan" not in kept
+    assert b"the secret plan" not in site.stored()
 
 
 @pytest.mark.parametrize(
@@ -354,8 +363,7 @@ def test_the_key_is_in_no_log_not_even_of_a_debugging_service(site: BugSite, ser
     service.wait(15)
 
     assert KEY not in (site.root / "log").read_text()
-    stored = b"".join(path.read_bytes() for path in (site.root / "store").rglob("*") if path.is_file())
-    assert KEY.encode() not in stored
+    assert KEY.encode() not in site.stored()
 
 
 def test_a_server_is_asked_by_one_poll_at_a_time(site: BugSite, server: BugzillaServer) -> None:
@@ -379,3 +387,78 @@ def test_a_server_is_asked_by_one_poll_at_a_time(site: BugSite, server: Bugzilla
 
     assert service.wait(15) == 0
     assert most["at once"] == 1
+
+
+def test_a_bug_that_turns_private_while_its_change_waits_is_not_told(
+    site: BugSite, server: BugzillaServer, vhost: "VirtualHost"
+) -> None:
+    """The broker is down, the bug is hidden, the broker is up: no word of it is anywhere from then on."""
+    simple, full = vhost.bind_queue(SIMPLE), vhost.bind_queue(CHANGES)
+    site.configure("changes = true", broker=NOWHERE)
+    site.pulseshim("poll", "--timeout", "1")
+    server.pass_time(60)
+    server.change(1, "whiteboard", added="the secret plan")
+    server.change(2, "whiteboard", added="what all may know")
+    waits = site.pulseshim("poll", "--timeout", "1")
+    before = site.stored()
+    server.hide(1)
+    site.configure("changes = true")
+
+    done = site.pulseshim("drain", "--debug")
+    status = site.status()
+
+    assert (waits.returncode, done.returncode) == (3, 0), done.stderr
+    assert b"the secret plan" in before
+    assert [bug for _, bug, _ in changes(vhost, simple)] == [1, 2]
+    (told,) = vhost.take(full)
+    assert b"what all may know" in bytes(told.body)
+    assert b"the secret plan" not in site.stored()
+    assert "the secret plan" not in done.stderr
+    assert [c["count"] for c in status["counters"] if c["name"] == "withheld"] == [1]
+    assert (status["outbox"]["count"], status["parked"]["count"]) == (0, 0)
+
+
+def test_changes_wait_while_nobody_can_say_whether_they_are_public(
+    site: BugSite, server: BugzillaServer, vhost: "VirtualHost"
+) -> None:
+    """Ids and times go out meanwhile; status says what is held back and why; then the rest follows."""
+    simple, full = vhost.bind_queue(SIMPLE), vhost.bind_queue(CHANGES)
+    site.configure("changes = true", broker=NOWHERE)
+    site.pulseshim("poll", "--timeout", "1")
+    server.pass_time(60)
+    server.change(2)
+    site.pulseshim("poll", "--timeout", "1")
+    site.configure("changes = true")
+    server.faults = lambda _: page(503)
+
+    held = site.pulseshim("drain", "--timeout", "1")
+    status = site.pulseshim("status")
+    first = (len(vhost.take(simple)), len(vhost.take(full)))
+    server.faults = lambda _: None
+    done = site.pulseshim("drain")
+
+    assert (held.returncode, done.returncode) == (1, 0), held.stderr
+    assert "admission exchange/bugzilla/: held back: " in held.stderr
+    assert re.search(r"admission exchange/bugzilla/: held back since .* is down \(HTTP 503\)", status.stdout)
+    assert (first, len(vhost.take(full))) == ((1, 0), 1)
+
+
+def test_a_replay_tells_nothing_of_a_bug_that_is_private_now(
+    site: BugSite, server: BugzillaServer, vhost: "VirtualHost"
+) -> None:
+    """What was public when it was published is asked about again; id and time are simply told again."""
+    simple, full = vhost.bind_queue(SIMPLE), vhost.bind_queue(CHANGES)
+    site.configure("changes = true")
+    site.pulseshim("poll")
+    server.pass_time(60)
+    server.change(1, "whiteboard", added="the secret plan")
+    site.pulseshim("poll")
+    first = (len(vhost.take(simple)), len(vhost.take(full)))
+    server.hide(1)
+
+    replayed = site.pulseshim("replay", "--since", "1h")
+    done = site.pulseshim("drain")
+
+    assert (replayed.returncode, done.returncode, first) == (0, 0, (1, 1)), done.stderr
+    assert (len(vhost.take(simple)), len(vhost.take(full))) == (1, 0)
+    assert b"the secret plan" not in site.stored()

@@ -1,7 +1,6 @@
 """The documents themselves: what they show is valid, what they name is there."""
 
 import ast
-import configparser
 import json
 import re
 import subprocess
@@ -10,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -21,7 +20,7 @@ from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.git_options import GitOptions, check_options
 from pulseshim_shims.bugzilla import CHANGES, SimpleBugMessage
-from pulseshim_shims.buildbot import MESSAGES as BUILDBOT
+from pulseshim_shims.buildbot_message import MESSAGES as BUILDBOT
 from pulseshim_shims.git import GitPushMessage
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +60,7 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
     """A block without a language, or of one that no test knows, would be checked by nobody."""
     kinds = {block.kind for block in BLOCKS}
 
-    assert kinds <= {"console", "ini", "json", "python", "text", "toml"}
+    assert kinds <= {"console", "json", "python", "text", "toml"}
 
 
 @of_kind("toml")
@@ -138,22 +137,6 @@ def definitions(source: str) -> dict[str, str]:
     }
 
 
-@of_kind("ini")
-def test_a_unit_that_is_shown_starts_a_verb(block: Block) -> None:
-    """A unit of systemd parses, and what it starts is understood by the command line."""
-    unit: Any = configparser.ConfigParser(interpolation=None)
-    unit.optionxform = str
-    unit.read_string(block.text)
-
-    _, *words = unit["Service"]["ExecStart"].split()
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pulseshim", *words[-1:], "--help"], capture_output=True, check=False
-    )
-    assert done.returncode == 0
-    assert words[:-1] == ["--config", "/etc/pulseshim/pulseshim.toml"]
-
-
 def test_the_readme_shows_what_the_demo_prints() -> None:
     """What the README shows is the end of what `pulseshim demo` prints, but for the names of commits."""
     shown = next(block.text for block in BLOCKS if block.page == "README.md" and "$ git push" in block.text)
@@ -202,6 +185,17 @@ def test_every_test_that_is_named_is_there() -> None:
     source = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
 
     assert {name for name in named if f"def {name}(" not in source} == set()
+
+
+def test_every_fault_names_the_test_that_shows_it() -> None:
+    """Each row of the fault table ends with a test, or with the one that has all the faults."""
+    page = (ROOT / "docs" / "explanation" / "delivery.md").read_text()
+    table = page.partition("## Fault by fault")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+
+    assert len(rows) > 20
+    assert [row[0] for row in rows if not re.search(r"`test_\w+`|\*\*all\*\*", row[-1])] == []
+    assert {len(row) for row in rows} == {4}
 
 
 def test_no_document_names_a_place_of_one_machine() -> None:

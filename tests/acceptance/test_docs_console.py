@@ -46,6 +46,7 @@ NOT_RUN = {
     "/opt/pulseshim/bin/pip install ./pulseshim-gerrit": "as above; the plugin is on PYTHONPATH instead",
     "ln -s /opt/pulseshim/bin/pulseshim /usr/local/bin/pulseshim": "it changes the machine",
     "install -d -o pulseshim -g pulseshim /var/lib/pulseshim": "the account is not there",
+    "cp /opt/pulseshim/share/pulseshim/hooks/systemd/pulseshim.service /etc/systemd/system/": "as above",
     "systemctl enable --now pulseshim": "it changes the machine",
     "chgrp git /var/lib/pulseshim/spool/new /var/lib/pulseshim/spool/tmp": "the group is not there",
     "usermod --append --groups git pulseshim": "it changes the machine",
@@ -147,7 +148,7 @@ def make_server(root: Path, vhost: "VirtualHost") -> None:
     (package / "entry_points.txt").write_text("[pulseshim]\ngerrit = pulseshim_gerrit\n")
     for user in ("gitpushes", "bugzilla"):
         vhost.node.add_user(user, "secret")
-        own = f"^(exchange/{user}/|amq\\.gen).*"
+        own = f"^(exchange|queue)/{user}/.*"
         vhost.node.permit(vhost.name, user, configure=own, write=own, read=own)
 
 

@@ -1,47 +1,28 @@
-"""A plugin with one feed, installed beside the others for a run that is to be disturbed."""
+"""The ground that faults happen on, for a test: made and cleared away."""
 
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-PLUGIN = '''\
-"""A feed of numbers: each invocation is one, under the routing key it names."""
+from tests.faults.ground import Ground
+from tests.faults.plan import MOMENTS, SHORT, plan
+from tests.faults.soak import soak
+from tests.node import RabbitMQ
 
-from typing import ClassVar
-
-from pulseshim import Exchange, Feed, HookSource, Message, hookimpl
-
-
-class Number(Message, frozen=True, kw_only=True):
-    type: ClassVar[str] = "fault.number"
-    number: int
-
-
-def read(invocation, state):
-    last = int(state.get("last").get("number", "0"))
-    state.set("last", {"number": str(last + 1)})
-    yield invocation.id, invocation.arguments[0], int(invocation.arguments[1])
-
-
-def messages(event):
-    identity, key, number = event
-    yield Number(routing_key=key, event_id=identity, number=number)
-
-
-@hookimpl
-def pulseshim_feeds():
-    exchange = Exchange("exchange/fault/", "Numbers", "Numbers.", (Number,))
-    return [Feed("fault", HookSource(read), messages, exchange)]
-'''
+__all__ = ["MOMENTS", "SHORT", "Ground", "plan", "soak"]
 
 
 @pytest.fixture
-def plugin_path(tmp_path: Path) -> Path:
-    """Give a directory for PYTHONPATH that holds the plugin `fault` with its distribution."""
-    directory = tmp_path / "plugins"
-    information = directory / "pulseshim_fault-1.dist-info"
-    information.mkdir(parents=True)
-    (directory / "pulseshim_fault.py").write_text(PLUGIN)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: pulseshim-fault\nVersion: 1\n")
-    (information / "entry_points.txt").write_text("[pulseshim]\nfault = pulseshim_fault\n")
-    return directory
+def make_ground(own_rabbitmq: RabbitMQ) -> Iterator[Callable[[int, int], Ground]]:
+    """Give a maker of grounds: `make_ground(events, keys)`. Other users must get there."""
+    with ExitStack() as stack:
+
+        def make(events: int, keys: int) -> Ground:
+            directory = tempfile.TemporaryDirectory(prefix="pulseshim-faults-", ignore_cleanup_errors=True)
+            root = Path(stack.enter_context(directory))
+            return stack.enter_context(closing(Ground(root, own_rabbitmq, events=events, keys=keys)))
+
+        yield make

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
-from pulseshim_plugins.git_hook import prepare_spool, record_baseline, remove, set_url, show
+from pulseshim_plugins.git_hook import record_baseline, remove, set_url, show
 from pulseshim_plugins.git_hook_check import hook_problems
+from pulseshim_plugins.installation import prepare_spool
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import GitServer

@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 from pulseshim import Exchange, Message
 from pulseshim.envelope import seal
 from pulseshim.testing import check_shim
-from pulseshim_shims.buildbot import (
-    MESSAGES,
+from pulseshim_shims.buildbot import buildbot_messages
+from pulseshim_shims.buildbot_event import (
     BuildbotEvent,
     BuildEvent,
-    BuildFinishedMessage,
-    BuildStartedMessage,
     ChangeEvent,
     Heartbeat,
-    LogUploadedMessage,
     Master,
     RequestEvent,
     StepEvent,
     WorkerEvent,
-    buildbot_messages,
+)
+from pulseshim_shims.buildbot_message import (
+    MESSAGES,
+    BuildFinishedMessage,
+    BuildStartedMessage,
+    LogUploadedMessage,
 )
 from pulseshim_shims.buildbot_words import WORD_BYTES, beginning, word
 

@@ -8,6 +8,7 @@ from pulseshim_shims.hg import V2_MESSAGES, v1_messages, v2_messages
 from pulseshim_shims.hg_code import code_key, code_messages
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from pulseshim_shims.hg_payload import BookmarkMove, MarkedNode, Marker, PhaseMove, PushEntry, file_change
+from tests.hg_consumers import accept
 
 LIMIT = 65536
 NODES = tuple(f"{number:040x}" for number in range(5000))
@@ -34,14 +35,17 @@ def changeset(**more: object) -> HgChangeset:
 
 
 def sizes(*events: HgEvent) -> list[int]:
-    """Give the size of each message of events on each exchange."""
-    shims = (v1_messages, v2_messages, code_messages)
-    return [
-        len(json.encode(message.payload()))
-        for shim in shims
+    """Give the size of each message of events on each exchange, having shown it to the consumers."""
+    shims = {"v1": v1_messages, "v2": v2_messages, "code": code_messages}
+    bodies = [
+        (exchange, json.encode(message.payload()))
+        for exchange, shim in shims.items()
         for event in events
         for message in shim(event, max_bytes=LIMIT)
     ]
+    for exchange, body in bodies:
+        accept(exchange, json.decode(body))
+    return [len(body) for _, body in bodies]
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,10 @@ class WatchedSpool(Spool):
         self.moment()
         super().remove(name)
 
-    def set_aside(self, name: str) -> Path | None:
+    def set_aside(self, entry: Path, place: Path) -> bool:
         """Move an entry out of the way."""
         self.moment()
-        return super().set_aside(name)
+        return super().set_aside(entry, place)
 
 
 class WatchedPublisher(MemoryPublisher):

@@ -101,12 +101,12 @@ class FragileSpool(Spool):
         super().remove(name)
         self.fuse.burn()
 
-    def set_aside(self, name: str) -> Path | None:
+    def set_aside(self, entry: Path, place: Path) -> bool:
         """Move an entry out of the way."""
         self.fuse.burn()
-        place = super().set_aside(name)
+        moved = super().set_aside(entry, place)
         self.fuse.burn()
-        return place
+        return moved
 
 
 class FragilePublisher(MemoryPublisher):

@@ -67,6 +67,9 @@ def test_an_invocation_is_kept_with_all_that_is_known(lot: Lot) -> None:
         parked_at=1000,
         position=None,
         awaiting="person",
+        owner=None,
+        suspicious=False,
+        trusted=False,
     )
     assert lot.items.items() == [item]
     assert lot.items.content(item) == b"\0content\xff"

@@ -151,6 +151,18 @@ def test_a_source_that_says_when_to_come_back_is_left_alone_by_the_next_process(
     assert make_polls([NOON]).wait("bell") == 0
 
 
+def test_a_clock_that_was_set_back_prolongs_no_pause(
+    bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
+) -> None:
+    """Else two minutes that a source asked for would become two hours and two minutes."""
+    bell.events = [SourceUnavailable("busy", retry_after=120)]
+    make_polls([NOON]).once(outlets)
+
+    waiting = make_polls([NOON - 7200]).wait("bell")
+
+    assert waiting == 0
+
+
 def test_a_source_that_fails_is_asked_again_after_growing_pauses(
     bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
 ) -> None:
@@ -199,3 +211,15 @@ def test_a_service_forgets_the_polls_of_feeds_that_are_gone(store: Store) -> Non
     found.clear(keep=["poll bell"])
 
     assert [condition.subject for condition in found.all()] == ["poll bell"]
+
+
+def test_a_long_poll_says_how_far_it_is(
+    bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
+) -> None:
+    """Whoever waits at a terminal sees the number grow."""
+    bell.events = [1, 2, Checkpoint(), 3, Checkpoint(), 4]
+    told: list[str] = []
+
+    make_polls([NOON]).once(outlets, went_on=told.append)
+
+    assert told == ["polling bell: 3 messages so far", "polling bell: 4 messages so far"]

@@ -441,14 +441,35 @@ def test_a_broker_that_blocks_in_between_confirms_when_it_blocks_no_longer(
 
 
 def test_an_outbox_that_cannot_be_written_is_tried_again_after_a_pause(bench: Bench) -> None:
-    """The broker gets the messages once more, with their ids; nothing is lost."""
+    """What was confirmed meanwhile is remembered and written then: the broker gets no message twice."""
     bench.outbox.failures = 2
     bench.store("ab")
 
     pauses = bench.turns()
 
     assert [pause for pause in pauses if pause] == [0.1, 0.2]
-    assert (bench.held, bench.waiting) == ("ababab", 0)
+    assert (bench.held, bench.waiting) == ("ab", 0)
+
+
+def test_an_outbox_that_cannot_be_written_when_the_broker_is_lost_stops_nothing(bench: Bench) -> None:
+    """Neither the confirms nor the condition can be written: the relay goes on, and writes them later."""
+    failures = iter([True, True])
+
+    def tell(condition: str, _: str) -> None:
+        if condition == "unreachable" and next(failures, False):
+            raise StoreUnavailable("no space")
+
+    bench.relay._ends = RelayEnds(condition=tell)
+    bench.store("ab")
+    bench.publisher.fault = BrokerUnreachable("nobody listens")
+
+    for _ in range(3):
+        bench.relay.turn()
+    bench.publisher.fault = None
+    bench.turns()
+
+    assert (bench.held, bench.waiting) == ("ab", 0)
+    assert list(failures) == []
 
 
 def test_a_nack_of_what_was_in_flight_when_the_outbox_failed_stops_nothing(

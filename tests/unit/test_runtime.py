@@ -306,7 +306,7 @@ def test_a_poll_that_fails_changes_nothing_and_is_noted(site: Site, error: BaseE
     assert (condition.subject, condition.condition, condition.detail) == (
         "poll polled",
         "failed",
-        str(error),
+        f"{type(error).__name__}: {error}",
     )
 
 

@@ -160,11 +160,14 @@ def next_times(cron: str, number: int) -> list[str]:
         ("0 4 * * 1,3", ["Mon 30 04:00", "Wed 02 04:00"]),
         ("0 4 * * */3", ["Sat 28 04:00", "Sun 29 04:00", "Wed 02 04:00"]),
         ("0 4 * * 1/3", ["Thu 26 04:00", "Mon 30 04:00", "Thu 03 04:00"]),
+        ("0 4 13 * 5", ["Fri 27 04:00", "Fri 04 04:00", "Fri 11 04:00", "Sun 13 04:00", "Fri 18 04:00"]),
+        ("0 4 4 * 5", ["Fri 27 04:00", "Fri 04 04:00", "Fri 11 04:00"]),
+        ("0 4 */13 * 5", ["Fri 27 04:00", "Fri 01 04:00"]),
         ("0 4 * * mon-fri", ["Thu 26 04:00", "Fri 27 04:00", "Mon 30 04:00"]),
     ],
 )
 def test_a_cron_expression_means_what_cron_means(cron: str, times: list[str]) -> None:
-    """Sunday is 0 and 7; times are UTC."""
+    """Sunday is 0 and 7; a day of the month or a weekday is enough, where neither begins with *; in UTC."""
     assert next_times(cron, len(times)) == times
 
 
@@ -211,3 +214,22 @@ def test_a_poll_that_is_to_be_tried_again_does_not_wait_for_its_schedule() -> No
 
     assert came
     assert len(polled) == 2
+
+
+def test_a_clock_that_is_set_back_lets_no_poll_wait() -> None:
+    """Nor one that is set forward: a feed that is due every hour is polled at once, and then every hour."""
+    ahead = [0.0]
+    scheduler = Scheduler(now=lambda: time.time() + ahead[0])
+    poll = Poll()
+    poll.may_end.set()
+    scheduler.add("tests", HOUR, poll)
+    scheduler.add("cron", "0 0 1 1 *", poll)
+    scheduler.start()
+    wait_until(lambda: poll.begun == 1)
+
+    ahead[0] = -7200.0
+
+    try:
+        wait_until(lambda: poll.begun == 2)
+    finally:
+        scheduler.stop()

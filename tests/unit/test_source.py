@@ -175,7 +175,7 @@ def heard(
     def take(envelopes: Iterable[Envelope]) -> None:
         told.append([envelope.sequence for envelope in envelopes])
 
-    listen(outbox, outlets, source, threading.Event(), take, lambda: 0.0)
+    listen(outbox, outlets, source, threading.Event(), take, lambda: 0.0, lambda *_: None)
     return told
 
 
@@ -248,6 +248,14 @@ def test_a_stream_is_not_begun_once_it_is_stopped(outbox: Outbox) -> None:
     stop.set()
     source = StreamSource[int](lambda _state, _stop: pytest.fail("it was listened to"))
 
-    listen(outbox, [Outlet(Feed("tests", source, shim, ONE), "")], source, stop, lambda _: None, lambda: 0.0)
+    listen(
+        outbox,
+        [Outlet(Feed("tests", source, shim, ONE), "")],
+        source,
+        stop,
+        lambda _: None,
+        lambda: 0.0,
+        lambda *_: None,
+    )
 
     assert stored(outbox) == []

@@ -192,3 +192,57 @@ def test_one_at_most_waits_for_the_store(settings: Settings) -> None:
 
     with next_in_line(settings.directory) as later:
         assert later
+
+
+def test_the_spool_can_be_reached_whatever_the_umask(settings: Settings) -> None:
+    """A service is often started with one that closes all it makes to others."""
+    before = os.umask(0o077)
+    try:
+        open_store(settings).close()
+    finally:
+        os.umask(before)
+
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (settings.directory, settings.directory / "spool")]
+    assert modes == [0o755, 0o755]
+
+
+def test_an_entry_is_noted_before_it_is_moved(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, it is met again, moved to the place that was noted, and stays one item."""
+    store = open_store(settings)
+    entry = store.spool.entry("foreign")
+    entry.write_text("text")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", _killed)
+        with pytest.raises(SystemExit):
+            store.set_aside(entry, "it is foreign")
+    (noted,) = store.parked.items()
+
+    item, moved = store.set_aside(entry, "it is foreign")
+
+    assert (item.id, item.subject, moved) == (noted.id, noted.subject, True)
+    assert item.owner == os.geteuid()
+    assert Path(item.subject).read_text() == "text"
+    assert store.parked.items() == [item]
+    store.close()
+
+
+def _killed(*_: object) -> None:
+    raise SystemExit
+
+
+def test_an_entry_that_cannot_be_moved_is_named_where_it_is(unprivileged: Path) -> None:
+    """The directory of another user: an empty one is removed, a full one stays, and is one item for ever."""
+    store = open_store(Settings(store=StoreSettings(directory=str(unprivileged / "store"))))
+    empty, full = store.spool.entry("empty"), store.spool.entry("full")
+    for directory in (empty, full):
+        directory.mkdir()
+    (full / "file").touch()
+    for directory in (empty, full):
+        directory.chmod(0o500)
+
+    told = [store.set_aside(entry, "a directory") for entry in (empty, full, full)]
+
+    assert [moved for _, moved in told] == [True, False, False]
+    assert [item.subject for item in store.parked.items()] == [str(empty), str(full)]
+    assert store.spool.names() == ["full"]
+    store.close()

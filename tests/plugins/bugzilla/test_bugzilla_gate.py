@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pulseshim import Envelope, Exchange, SourceUnavailable
+from pulseshim.envelope import seal
 from pulseshim.testing import MemoryState
+from pulseshim_plugins.bugzilla_admit import Gatekeeper
 from pulseshim_plugins.bugzilla_client import Client
-from pulseshim_plugins.bugzilla_gate import Candidate, public_now, read_candidates
+from pulseshim_plugins.bugzilla_gate import Candidate, public_now, read_candidates, still_public
 from pulseshim_plugins.bugzilla_poll import Poller
-from pulseshim_shims.bugzilla import BugChange, PublicBug
-from tests.bugzilla_server import KEY, BugzillaServer, Request
+from pulseshim_shims.bugzilla import CHANGES, BugChange, BugClosedMessage, PublicBug
+from tests.bugzilla_server import KEY, BugzillaServer, Request, page
 
 if TYPE_CHECKING:
     from pulseshim_plugins.bugzilla_options import Server
@@ -31,6 +34,16 @@ def anonymous(bugzilla: BugzillaServer, configure: Configure, request: pytest.Fi
 def gate(client: Client, candidates: list[Candidate]) -> list[PublicBug]:
     """Give what goes through."""
     return list(public_now(client, "bugzilla.test", candidates, LONG_AGO))
+
+
+def envelopes(*bugs: int) -> list[Envelope]:
+    """Give an envelope for each bug, as it would wait to be published."""
+    exchange = Exchange("exchange/bugzilla/", "Changes", "Of the tests.", CHANGES)
+    messages = [
+        BugClosedMessage(routing_key="bug.closed", event_id=f"{n} {bug}", who="a", when="b", bug=bug)
+        for n, bug in enumerate(bugs)
+    ]
+    return [seal(message, exchange, sequence=n, sent=0) for n, message in enumerate(messages, 1)]
 
 
 def test_a_public_bug_goes_through_with_its_history(bugzilla: BugzillaServer, anonymous: Client) -> None:
@@ -139,12 +152,54 @@ def test_where_everybody_must_log_in_nothing_is_public(bugzilla: BugzillaServer,
     assert gate(anonymous, candidates) == []
 
 
+def test_what_waits_goes_where_its_bug_is_public_still(bugzilla: BugzillaServer, anonymous: Client) -> None:
+    """One request for all: neither what turned private goes, nor what is gone."""
+    bugzilla.file(count=3)
+    waiting = envelopes(1, 2, 1, 99, 3)
+    bugzilla.hide(2)
+    bugzilla.requests.clear()
+
+    free = still_public(anonymous, waiting)
+
+    assert free == [waiting[0], waiting[2], waiting[4]]
+    assert len(bugzilla.requests) == 1
+
+
+def test_a_bug_that_is_public_again_goes(bugzilla: BugzillaServer, anonymous: Client) -> None:
+    """What counts is this moment."""
+    bugzilla.file()
+    bugzilla.hide(1)
+    bugzilla.hide(1, private=False)
+
+    assert still_public(anonymous, envelopes(1)) == envelopes(1)
+
+
+def test_a_gatekeeper_that_cannot_ask_says_so_and_asks_anew(
+    bugzilla: BugzillaServer, configure: Configure, key_file: str
+) -> None:
+    """An outage is no answer; and the key of the poller is never used."""
+    bugzilla.file()
+    gatekeeper = Gatekeeper(configure(bugzilla.url, changes=True, api_key_file=key_file))
+    bugzilla.faults = lambda request: page(503) if request.path == "/rest/bug" else None
+
+    with pytest.raises(SourceUnavailable, match="is down"):
+        gatekeeper.admit(envelopes(1))
+    bugzilla.faults = lambda _: None
+    free = gatekeeper.admit(envelopes(1))
+
+    assert free == envelopes(1)
+    assert KEY not in str(bugzilla.requests)
+
+
 def test_a_client_with_a_key_is_no_judge(bugzilla: BugzillaServer, configure: Configure) -> None:
     """It would see too much: the gate does not take it."""
+    bugzilla.file()
     client = Client(configure(bugzilla.url), KEY)
 
     with pytest.raises(ValueError, match="key"):
-        gate(client, [])
+        gate(client, [Candidate(1, [])])
+    with pytest.raises(ValueError, match="key"):
+        still_public(client, envelopes(1))
 
 
 def test_many_bugs_are_asked_for_in_urls_of_bearable_length(

@@ -45,10 +45,11 @@ class Tracker(RuleBasedStateMachine):
         header=st.booleans(),
         protocol=st.sampled_from(["rest", "xmlrpc"]),
         overlap=st.sampled_from(["0s", "3s", "1m"]),
+        zone=st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"]),
     )
-    def begin(self, maximum: int, keyed: bool, header: bool, protocol: str, overlap: str) -> None:
+    def begin(self, maximum: int, keyed: bool, header: bool, protocol: str, overlap: str, zone: str) -> None:
         """Start from now: what was filed before is not looked for."""
-        self.server = BugzillaServer(zone="America/New_York", maximum=maximum)
+        self.server = BugzillaServer(zone=zone, maximum=maximum)
         self.server.takes_header = header
         self.server.before = self._between
         self.server.file(count=BUGS)
@@ -85,13 +86,16 @@ class Tracker(RuleBasedStateMachine):
         self.server.hide(bug, private=private)
 
     @precondition(lambda self: len(self.during) < 6)
-    @rule(bug=bugs, later=st.booleans())
-    def change_during_the_walk(self, bug: int, later: bool) -> None:
-        """Change a bug before the next request is answered."""
+    @rule(bug=bugs, later=st.booleans(), private=st.none() | st.booleans())
+    def change_during_the_walk(self, bug: int, later: bool, private: bool | None) -> None:
+        """Change a bug before the next request is answered: a field, or who may see it."""
 
         def act() -> None:
             self.server.pass_time(1 if later else 0)
-            self.server.change(bug)
+            if private is None:
+                self.server.change(bug)
+            else:
+                self.server.hide(bug, private=private)
 
         self.during.append(act)
 

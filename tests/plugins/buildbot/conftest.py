@@ -36,6 +36,7 @@ class Ear:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.looks = 0
+        self.ended = False
         self.failure: Exception | None = None
 
     def keys(self) -> list[str]:
@@ -60,19 +61,23 @@ def listening() -> Listening:
     """Give a way to listen to a master, in a `with`: what it gives begins with the first look."""
 
     @contextmanager
-    def listener(options: MasterOptions, state: MemoryState | None = None) -> Iterator[Ear]:
+    def listener(
+        options: MasterOptions, state: MemoryState | None = None, now: Callable[[], float] = time.time
+    ) -> Iterator[Ear]:
         ear, stop = Ear(), threading.Event()
         kept = state or MemoryState()
 
         def run() -> None:
             try:
-                for event in listen(kept, stop, options):
+                for event in listen(kept, stop, options, now):
                     if isinstance(event, Checkpoint):
                         ear.looks += 1
                     else:
                         ear.messages += buildbot_messages(event, options.hide_properties, options.max_bytes)
             except Exception as error:  # noqa: BLE001 - the test looks at it
                 ear.failure = error
+            finally:
+                ear.ended = True
 
         thread = threading.Thread(target=run)
         thread.start()

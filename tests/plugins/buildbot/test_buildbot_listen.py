@@ -1,6 +1,8 @@
 """The listener beside a real master: by what it hears, and what it makes of the master's state."""
 
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,10 @@ import trustme
 
 from pulseshim import Checkpoint
 from pulseshim.testing import MemoryState
-from pulseshim_plugins.buildbot_listen import listen
+from pulseshim_plugins.buildbot_listen import catch_up, listen, rewind
 from pulseshim_plugins.buildbot_options import MasterOptions
 from pulseshim_shims.buildbot import buildbot_messages
+from pulseshim_shims.buildbot_event import Heartbeat
 from tests.buildbot_master import BuildbotMaster
 
 if TYPE_CHECKING:
@@ -98,6 +101,44 @@ def test_what_happened_in_between_is_caught_up(master: BuildbotMaster, listening
     assert nothing == []
 
 
+def told(session: Any) -> list[str]:
+    """Give the routing keys of what a look at a master gives, without heartbeats."""
+    events = [event for event in session if not isinstance(event, Checkpoint | Heartbeat)]
+    return [message.routing_key for event in events for message in buildbot_messages(event)]
+
+
+def test_one_look_tells_what_happened_since_the_last(master: BuildbotMaster) -> None:
+    """As `poll` does it from cron: the first begins from now, each other goes on behind the one before."""
+    state, options = MemoryState(), MasterOptions(url=master.url)
+    first = told(catch_up(state, options))
+    number = master.build("warn")["number"]
+
+    second, third = told(catch_up(state, options)), told(catch_up(state, options))
+
+    assert first == []
+    assert second == ["request.warn.submitted", *states("warn", number)]
+    assert third == []
+
+
+def test_what_ended_from_an_earlier_time_on_is_told_again(master: BuildbotMaster) -> None:
+    """As `poll --since` does it: builds, requests and changes, also those of before the first start."""
+    master.send_change(author="ada", comments="x", revision="1", when=str(int(time.time())))
+    build = master.build("bad")
+    master.wait_until(lambda: not master.rows("buildrequests?complete=false"), "built")
+    state, options = MemoryState(), MasterOptions(url=master.url)
+    change = master.rows("changes?order=-changeid&limit=1")[0]
+    since = datetime.fromtimestamp(min(build["complete_at"], change["when_timestamp"]), UTC)
+
+    rewind(state, since, options)
+    found = told(catch_up(state, options))
+    rewind(state, datetime.fromtimestamp(time.time() + 3600, UTC), options)
+    nothing = told(catch_up(state, options))
+
+    assert {*states("bad", build["number"]), f"change.{change['changeid']}.added"} <= set(found)
+    assert "request.bad.submitted" in found
+    assert nothing == []
+
+
 def test_a_crash_in_the_middle_of_a_page_loses_nothing(master: BuildbotMaster, listening: Any) -> None:
     """The state that stands at any event leads to all the events behind it."""
     state = MemoryState()
@@ -166,10 +207,10 @@ def test_a_connection_that_breaks_ends_the_session(
 
     with listening(options, state) as ear:
         proxy.cut()
-        ear.wait_until(lambda: not state.entries["cursor"]["incarnation"], "noticed")
+        ear.wait_until(lambda: ear.ended, "noticed")
         number = master.build("good")["number"]
-    with listening(options, state) as again:
+    with listening(options, state, now=lambda: 1_800_000_000.0) as again:
         caught_up = again.keys()
 
     assert caught_up == ["request.good.submitted", *states("good", number)]
-    assert state.entries["cursor"]["incarnation"].startswith("boot")
+    assert {message.master_incarnation for message in again.messages} == {"boot1800000000"}

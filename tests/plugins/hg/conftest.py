@@ -1,4 +1,4 @@
-"""A Mercurial server in a directory, people who push to it, and the strict consumers of what is announced."""
+"""A Mercurial server in a directory, and people who push to it: what is announced, consumers must accept."""
 
 import os
 import shutil
@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,123 +25,10 @@ from pulseshim_plugins.hg_transaction import read_transaction
 from pulseshim_shims.hg import v1_messages, v2_messages
 from pulseshim_shims.hg_code import code_messages
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
+from tests.hg_consumers import HOST, accept
 
 HG = str(Path(sys.executable).with_name("hg"))
 HOOK = Path(__file__).parents[3] / "contrib" / "hooks" / "hg" / "pulseshim_hg.py"
-HOST = "https://hg.example.org"
-
-# What the consumers of hgpushes accept: each shape is closed, a key that is not named here is refused.
-Node = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{40}$")]
-Email = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-]
-Url = Annotated[str, msgspec.Meta(pattern=f"^{HOST}/")]
-
-
-class _Closed(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-class Push(_Closed):
-    """An entry of the push log, as all of them read it."""
-
-    pushid: int
-    time: int
-    user: Email
-    push_json_url: Url
-    push_full_json_url: Url
-
-
-class Version1(_Closed):
-    """A push, as it is read on v1."""
-
-    repo_url: Url
-    heads: Annotated[list[Node], msgspec.Meta(min_length=1)]
-    pushlog_pushes: list[Push]
-
-
-class Changegroup(Version1):
-    """A push, as it is read on v2."""
-
-    source: str
-
-
-class NewRepository(_Closed):
-    """A new repository."""
-
-    repo_url: Url
-
-
-class Marked(_Closed):
-    """A changeset that a marker names."""
-
-    node: Node
-    known: bool
-    visible: bool | None
-    desc: str | None
-    push: Push | None
-
-
-class Marker(_Closed):
-    """A marker."""
-
-    precursor: Marked
-    successors: list[Marked]
-    user: str | None
-    time: float
-
-
-class Obsolete(_Closed):
-    """Markers that came."""
-
-    repo_url: Url
-    markers: Annotated[list[Marker], msgspec.Meta(min_length=1)]
-
-
-class Move(_Closed):
-    """A move of a bookmark."""
-
-    bookmark: str
-    old: Node | None
-    new: Node | None
-
-
-class Bookmarks(_Closed):
-    """Moves of bookmarks."""
-
-    repo_url: Url
-    moves: Annotated[list[Move], msgspec.Meta(min_length=1)]
-
-
-class Typed(_Closed):
-    """What all of v2 has."""
-
-    type: str
-    data: dict[str, Any]
-
-
-KINDS: dict[str, Any] = {
-    "changegroup.1": Changegroup,
-    "newrepo.1": NewRepository,
-    "obsolete.1": Obsolete,
-    "bookmark.1": Bookmarks,
-}
-
-
-def check_consumers(exchange: str, payload: dict[str, Any]) -> None:
-    """Assert that the consumers of an exchange accept a payload."""
-    if exchange == "v1":
-        msgspec.convert(payload, Version1)
-    if exchange == "v2":
-        typed = msgspec.convert(payload, Typed)
-        if typed.type in KINDS:
-            msgspec.convert(typed.data, KINDS[typed.type])
-
-
-@pytest.fixture
-def accepted() -> Callable[[str, dict[str, Any]], None]:
-    """Give the check that all consumers of an exchange accept a payload."""
-    return check_consumers
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +81,7 @@ def announced(events: list[HgEvent], max_bytes: int = 1 << 20) -> Announced:
         assert all(len(body) < max_bytes for body in encoded)
         payloads[name] = [msgspec.json.decode(body) for body in encoded]
         for payload in payloads[name]:
-            check_consumers(name, payload)
+            accept(name, payload)
     return Announced(events, payloads["v1"], payloads["v2"], payloads["code"])
 
 
@@ -303,6 +191,25 @@ class HgServer:
         """Give a client in a repository that is there."""
         self.clients.append(Client(path, self.environ))
         return self.clients[-1]
+
+    @contextmanager
+    def web(self, repository: Path, *, program: str = HG) -> Iterator[str]:
+        """Give the URL of a repository that `hg serve` serves, to whoever pushes."""
+        settings = ("web.push_ssl=no", "web.allow-push=*", "extensions.strip=")
+        options = [word for setting in settings for word in ("--config", setting)]
+        process = subprocess.Popen(
+            [program, "serve", "-R", str(repository), "-a", "127.0.0.1", "-p", "0", "--print-url", *options],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.wait()
+            process.stdout.close()
 
     def invocations(self) -> list[Invocation]:
         """Take what was recorded out of the spool, oldest first."""

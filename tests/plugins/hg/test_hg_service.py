@@ -6,24 +6,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.hg_consumers import accept
 
 if TYPE_CHECKING:
     from tests.conftest import RabbitMQ, VirtualHost
     from tests.plugins.hg.conftest import Client, HgServer
 
-    Check = Callable[[str, dict[str, Any]], None]
-
 pytestmark = pytest.mark.broker
 
 EXCHANGES = {"v1": "exchange/hgpushes/v1", "v2": "exchange/hgpushes/v2", "code": "exchange/code/"}
 SECONDS = 60
-HG = str(Path(sys.executable).with_name("hg"))
 # What each kind of push is announced as: the messages on v1, on v2 and, of pushes and changesets, on code.
 EXPECTED_V2 = [
     "newrepo.1",
@@ -51,26 +48,6 @@ def pulseshim(server: "HgServer", url: str, verb: str) -> "subprocess.Popen[byte
         return subprocess.Popen(
             [sys.executable, "-m", "pulseshim", verb, "--config", str(config)], env=server.environ, stderr=log
         )
-
-
-@contextmanager
-def web(server: "HgServer", repository: Path) -> Iterator[str]:
-    """Give the URL of a repository that `hg serve` serves, to whoever pushes."""
-    settings = ("web.push_ssl=no", "web.allow-push=*", "extensions.strip=")
-    options = [word for setting in settings for word in ("--config", setting)]
-    process = subprocess.Popen(
-        [HG, "serve", "-R", str(repository), "-a", "127.0.0.1", "-p", "0", "--print-url", *options],
-        env=server.environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 def push_each_kind(clone: "Client", url: str) -> None:
@@ -105,15 +82,15 @@ def push_each_kind(clone: "Client", url: str) -> None:
     push("-f")
 
 
-def check(vhost: "VirtualHost", queues: dict[str, str], accepted: "Check") -> None:
+def check(vhost: "VirtualHost", queues: dict[str, str]) -> None:
     """Assert that the consumers hold exactly one event for each kind of push, and can read it."""
     taken = {name: vhost.take(queue) for name, queue in queues.items()}
     bodies = {name: [json.loads(message.body) for message in messages] for name, messages in taken.items()}
-    for name in ("v1", "v2"):
-        for body in bodies[name]:
+    for name, received in bodies.items():
+        for body in received:
             assert set(body) == {"payload", "_meta"}
-            assert body["_meta"]["routing_key"] == "project"
-            accepted(name, body["payload"])
+            assert name == "code" or body["_meta"]["routing_key"] == "project"
+            accept(name, body["payload"])
     assert [body["payload"]["type"] for body in bodies["v2"]] == EXPECTED_V2
     assert len(bodies["v1"]) == EXPECTED_V2.count("changegroup.1")
     assert Counter(body["_meta"]["type"] for body in bodies["code"]) == EXPECTED_CODE
@@ -127,7 +104,7 @@ def check(vhost: "VirtualHost", queues: dict[str, str], accepted: "Check") -> No
 
 @pytest.mark.parametrize("over", ["path", "http"])
 def test_each_kind_of_push_reaches_the_consumers_once(
-    server: "HgServer", vhost: "VirtualHost", accepted: "Check", over: str
+    server: "HgServer", vhost: "VirtualHost", over: str
 ) -> None:
     """Whatever the way into the repository is."""
     queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
@@ -135,17 +112,17 @@ def test_each_kind_of_push_reaches_the_consumers_once(
     clone = server.clone(repository)
     with ExitStack() as stack:
         push_each_kind(
-            clone, stack.enter_context(web(server, repository)) if over == "http" else str(repository)
+            clone, stack.enter_context(server.web(repository)) if over == "http" else str(repository)
         )
 
     drain = pulseshim(server, vhost.url, "drain")
 
     assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
-    check(vhost, queues, accepted)
+    check(vhost, queues)
 
 
 def test_a_broker_that_was_down_all_the_time_gets_everything(
-    server: "HgServer", own_rabbitmq: "RabbitMQ", accepted: "Check"
+    server: "HgServer", own_rabbitmq: "RabbitMQ"
 ) -> None:
     """Each push is recorded and read without it; started at last, it holds each event once."""
     vhost = own_rabbitmq.add_vhost()
@@ -167,4 +144,4 @@ def test_a_broker_that_was_down_all_the_time_gets_everything(
     finally:
         service.terminate()
         service.wait(SECONDS)
-    check(vhost, queues, accepted)
+    check(vhost, queues)

@@ -43,6 +43,22 @@ def test_what_became_secret_before_it_was_read_is_not_announced(server: "HgServe
     assert events == []
 
 
+def test_a_known_changeset_that_becomes_secret_is_not_told_of(server: "HgServer") -> None:
+    """To name it would tell what is to be hidden; when it is secret no more, it is announced as if pushed."""
+    here = server.client(server.init())
+    node = here.commit("draft", file="a")
+    server.forget()
+
+    here("phase", "-f", "-s", node)
+    quiet = server.announced()
+    here("phase", "-d", node)
+    loud = server.the_one()
+
+    assert [event.events for event in quiet] == [[]]
+    assert loud.types == ["changegroup.1"]
+    assert loud.v1[0]["heads"] == [node]
+
+
 def test_an_amended_secret_changeset_leaves_no_trace(server: "HgServer") -> None:
     """Its markers name it, so they are left out."""
     here = server.client(server.init())

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,47 @@ def test_the_pusher_is_an_e_mail_address(server: "HgServer", environ: dict[str, 
 
     push = server.the_one()
     assert push.v1[0]["pushlog_pushes"][0]["user"] == push.code[0]["who"] == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "expected"),
+    [
+        ("remote:http:127.0.0.1:grace%40navy.example", {}, "grace@navy.example"),
+        ("remote:https:proxy.example:ada%3Alovelace", {}, "ada.lovelace@noreply.invalid"),
+        ("remote:http:127.0.0.1:", {"USER": "hg"}, "hg@noreply.invalid"),
+        ("remote:http:127.0.0.1:grace", {"REMOTE_USER": "ada", "USER": "hg"}, "ada@noreply.invalid"),
+        ("remote:ssh:127.0.0.1", {"LOGNAME": "ada", "USER": "hg"}, "ada@noreply.invalid"),
+    ],
+)
+def test_the_user_of_hgweb_stands_in_the_url(
+    server: "HgServer", url: str, environ: dict[str, str], expected: str
+) -> None:
+    """Percent-encoded, behind the address: after REMOTE_USER, and before who the server runs as."""
+    clone = server.clone(server.init())
+    clone.commit("a", file="a")
+    clone("push", "-q")
+    (invocation,) = server.invocations()
+    arguments = (*(word for word in invocation.arguments if not word.startswith("url=")), f"url={url}")
+
+    transaction, *_ = server.read(replace(invocation, arguments=arguments, environ=environ))
+
+    assert transaction.pushes[0].user == expected  # type: ignore[union-attr]
+
+
+def test_the_order_of_hooks_and_plain_output_change_nothing(server: "HgServer") -> None:
+    """A priority, `:run-with-plain` and HGPLAIN in the pusher's environment: it is recorded all the same."""
+    server.environ["HGPLAIN"] = "1"
+    repository = server.init()
+    with (repository / ".hg" / "hgrc").open("a") as hgrc:
+        hgrc.write("[hooks]\npriority.txnclose.pulseshim = -9\ntxnclose.pulseshim:run-with-plain = no\n")
+        hgrc.write("txnclose.first = false\npriority.txnclose.first = 9\n")
+    clone = server.clone(repository)
+    node = clone.commit("a", file="a")
+
+    said = clone("push")
+
+    assert "txnclose.first hook exited with status 1" in said
+    assert server.the_one().v1[0]["heads"] == [node]
 
 
 def test_a_push_by_ssh_is_recorded_by_the_system_s_mercurial(server: "HgServer", system_hg: str) -> None:

@@ -1,0 +1,283 @@
+"""The plan of a provisioning: from what shall be and what was found at the broker, the steps between them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pulseshim.account import GUEST
+from pulseshim.grant import Grant
+from pulseshim.password import PasswordHash, Standing
+from pulseshim.problem import Problem
+from pulseshim.settings import ProvisionSettings, seconds
+
+POLICY = "pulseshim"
+"""The name of the operator policy that limits queues."""
+_QUEUES = "^queue/"
+_PROBE = "queue/anybody/anything"
+
+Request = tuple[str, tuple[str, ...], Mapping[str, Any]]
+"""Method, path below `/api` and content of a request to the management API."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What shall be: a virtual host, the grants of users there, the exchanges that are theirs, the limits."""
+
+    vhost: str
+    grants: Sequence[Grant]
+    exchanges: Sequence[str]
+    limits: ProvisionSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user that the broker has. `hash` is what it keeps of the password."""
+
+    tags: tuple[str, ...] = ()
+    hash: PasswordHash = field(default=PasswordHash(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is: at the broker, in the virtual host if it is there, and in the password files.
+
+    All by user, but the operator policies, by their names. `administrator` is who asked.
+    """
+
+    administrator: str
+    has_vhost: bool
+    users: Mapping[str, User]
+    permissions: Mapping[str, Mapping[str, str]]
+    user_limits: Mapping[str, Mapping[str, int]]
+    vhost_limits: Mapping[str, int]
+    policies: Mapping[str, Mapping[str, Any]]
+    passwords: Mapping[str, Standing]
+    open_files: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change. `was` is None where there was nothing: what was there and differs has drifted.
+
+    `login` says which password the step sets besides its requests: the one that is given, a new one (whose
+    file it writes), or a renewed one that the broker knows and that it puts in place.
+    """
+
+    action: Literal["create", "change", "renew", "delete"]
+    subject: str
+    was: Any = None
+    becomes: Any = None
+    requests: Sequence[Request] = field(default=(), repr=False)
+    login: Literal["", "given", "new", "renewed"] = ""
+    user: str = ""
+
+    def __str__(self) -> str:
+        if isinstance(self.was, Mapping) and isinstance(self.becomes, Mapping):
+            changed = [key for key in self.becomes if self.was.get(key) != self.becomes[key]]
+            words = [f"{key} {self.was.get(key, 'none')} becomes {self.becomes[key]}" for key in changed]
+        elif isinstance(self.becomes, Mapping):
+            words = [f"{key} {value}" for key, value in self.becomes.items()]
+        else:
+            words = [str(self.becomes)] if self.becomes else []
+        return f"{self.action} {self.subject}" + (f": {', '.join(words)}" if words else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps to take, in their order, and what no step of ours can put right."""
+
+    steps: Sequence[Step]
+    problems: Sequence[Problem]
+
+
+def plan(wanted: Wanted, found: Found, *, rotate: bool = False, delete_guest: bool = False) -> Plan:
+    """Give the plan that makes the broker what is wanted; one without steps where it is that already."""
+    steps = [*_vhost(wanted, found)]
+    problems: list[Problem] = []
+    for grant in wanted.grants:
+        user = found.users.get(grant.user)
+        steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=rotate)
+        steps += _rights(grant, wanted, found)
+        problems += _troubles(grant, found, rotate=rotate)
+    if GUEST in found.users and delete_guest:
+        steps.append(Step(action="delete", subject="user guest", was="there", requests=[_deletion(GUEST)]))
+    elif GUEST in found.users:
+        text = "guest is there, whose password everybody knows: on the broker's own host, it is let in"
+        remedy = "pulseshim provision --delete-guest, once nothing logs in as guest any more"
+        problems.append(Problem("user guest", text, remedy, "warning"))
+    return Plan(steps, [*problems, *_strangers(wanted, found), *_policies(found)])
+
+
+def _vhost(wanted: Wanted, found: Found) -> Iterator[Step]:
+    """Give what makes the virtual host, and limits the queues in it."""
+    name, limits = wanted.vhost, wanted.limits
+    if not found.has_vhost:
+        yield Step(action="create", subject=f"virtual host {name}", requests=[("PUT", ("vhosts", name), {})])
+    queues = {"max-queues": limits.queues}
+    yield from _limits(f"limits of virtual host {name}", ("vhost-limits", name), found.vhost_limits, queues)
+    definition = {
+        "max-length": limits.queue_messages,
+        "max-length-bytes": limits.queue_bytes,
+        "expires": int(seconds(limits.queue_expires) * 1000),
+    }
+    policy = {"pattern": _QUEUES, "apply-to": "queues", **definition}
+    was = found.policies.get(POLICY)
+    known = None if was is None else {**was, **was.get("definition", {})}
+    content = {"pattern": _QUEUES, "apply-to": "queues", "priority": 0, "definition": definition}
+    path = ("operator-policies", name, POLICY)
+    yield from _put(
+        f"operator policy {POLICY}", path, known and {k: known.get(k) for k in policy}, policy, content
+    )
+
+
+def _put(
+    subject: str,
+    path: tuple[str, ...],
+    was: Mapping[str, Any] | None,
+    becomes: Mapping[str, Any],
+    content: Mapping[str, Any],
+) -> Iterator[Step]:
+    """Give the step that makes one thing as it shall be, where it is not."""
+    if was != becomes:
+        action: Literal["create", "change"] = "create" if was is None else "change"
+        yield Step(
+            action=action, subject=subject, was=was, becomes=becomes, requests=[("PUT", path, content)]
+        )
+
+
+def _limits(
+    subject: str, path: tuple[str, ...], was: Mapping[str, int], becomes: Mapping[str, int]
+) -> Iterator[Step]:
+    """Give the step that sets limits, where they are not: the API takes them one at a time."""
+    differing = [name for name in becomes if was.get(name) != becomes[name]]
+    if differing:
+        known = {name: was[name] for name in becomes if name in was} or None
+        requests = [("PUT", (*path, name), {"value": becomes[name]}) for name in differing]
+        yield Step(
+            action="create" if known is None else "change",
+            subject=subject,
+            was=known,
+            becomes=becomes,
+            requests=requests,
+        )
+
+
+def _creation(grant: Grant, found: Found) -> Iterator[Step]:
+    """Give what makes a user: with the password that is given, or a new one."""
+    given = found.passwords.get(grant.user) == "given"
+    what = f"with the password of {grant.password_file or grant.source}" if given else _to_file(grant)
+    yield Step(
+        action="create",
+        subject=f"user {grant.user}",
+        becomes=what,
+        login="given" if given else "new",
+        user=grant.user,
+    )
+
+
+def _password(grant: Grant, user: User, found: Found, *, rotate: bool) -> Iterator[Step]:
+    """Give what a user that is there lacks of its password, and takes from it what it has too much."""
+    if found.passwords.get(grant.user) == "renewed":
+        what = f"{grant.password_file} takes the one that was renewed"
+        yield Step(
+            action="change",
+            subject=f"password of {grant.user}",
+            was="half renewed",
+            becomes=what,
+            login="renewed",
+            user=grant.user,
+        )
+    if rotate and grant.password_file:
+        subject = f"password of {grant.user}"
+        yield Step(
+            action="renew",
+            subject=subject,
+            was="there",
+            becomes=_to_file(grant),
+            login="new",
+            user=grant.user,
+        )
+    if user.tags and not (rotate and grant.password_file):
+        content = {"password_hash": user.hash.text, "hashing_algorithm": user.hash.algorithm, "tags": ""}
+        yield Step(
+            action="change",
+            subject=f"user {grant.user}",
+            was={"tags": ",".join(user.tags)},
+            becomes={"tags": "none"},
+            requests=[("PUT", ("users", grant.user), content)],
+        )
+
+
+def _to_file(grant: Grant) -> str:
+    return f"a new password goes to {grant.password_file}"
+
+
+def _rights(grant: Grant, wanted: Wanted, found: Found) -> Iterator[Step]:
+    """Give what sets a user's permissions and limits."""
+    path = ("permissions", wanted.vhost, grant.user)
+    was = found.permissions.get(grant.user)
+    yield from _put(f"permissions of {grant.user}", path, was, grant.permissions, grant.permissions)
+    limits = {"max-connections": wanted.limits.connections, "max-channels": wanted.limits.channels}
+    known = found.user_limits.get(grant.user, {})
+    yield from _limits(f"limits of {grant.user}", ("user-limits", grant.user), known, limits)
+
+
+def _deletion(user: str) -> Request:
+    return ("DELETE", ("users", user), {})
+
+
+def _troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
+    """Give what is wrong with a user's password and no step may put right: it may work for somebody else."""
+    subject, standing = f"password of {grant.user}", found.passwords.get(grant.user)
+    if rotate and not grant.password_file:
+        remedy = f"name a file in the settings instead, or change {grant.source} and the broker by hand"
+        yield Problem(subject, f"it comes from {grant.source} and cannot be renewed", remedy)
+    elif rotate or grant.user not in found.users:
+        pass
+    elif standing == "wrong":
+        text = f"the broker has another than {grant.password_file or grant.source}"
+        yield Problem(
+            subject, text, "put the right one there, or give a new one: pulseshim provision --rotate"
+        )
+    elif standing == "none" and grant.prefixes:
+        text = f"the user is there and {grant.password_file} is not"
+        yield Problem(
+            subject, text, "put the password there, or give a new one: pulseshim provision --rotate"
+        )
+    if grant.password_file in found.open_files:
+        text = f"others than its owner may read or write {grant.password_file}"
+        yield Problem(subject, text, f"chmod 600 {grant.password_file}, then pulseshim provision --rotate")
+
+
+def _strangers(wanted: Wanted, found: Found) -> Iterator[Problem]:
+    """Give who may publish to our exchanges or change them, and is neither of us nor an administrator."""
+    known = {grant.user for grant in wanted.grants if grant.prefixes} | {found.administrator, GUEST}
+    for name, permission in sorted(found.permissions.items()):
+        if name in known or "administrator" in found.users.get(name, User()).tags:
+            continue
+        for what, may in (("write", "write to"), ("configure", "delete")):
+            reached = [each for each in wanted.exchanges if _reaches(permission.get(what, ""), each)]
+            if reached:
+                text = f"{name} may {may} {', '.join(reached)}, and is no account of the settings"
+                remedy = f"rabbitmqctl clear_permissions -p {wanted.vhost} {name}, or name it in the settings"
+                yield Problem(f"user {name}", text, remedy)
+                break
+
+
+def _reaches(pattern: str, name: str) -> bool:
+    """Say whether a pattern of permissions fits a name; one that only Erlang understands is taken to."""
+    try:
+        return re.search(pattern or "^$", name) is not None
+    except re.error:
+        return True
+
+
+def _policies(found: Found) -> Iterator[Problem]:
+    """Give the operator policies that may stand before ours: of several that fit, one alone holds."""
+    for name, policy in sorted(found.policies.items()):
+        fits = policy.get("apply-to") != "exchanges" and _reaches(policy.get("pattern", ""), _PROBE)
+        if name != POLICY and fits and policy.get("priority", 0) >= 0:
+            text = f"it applies to queues queue/… instead of the operator policy {POLICY}"
+            remedy = "give it a priority below 0, or a pattern that leaves them out"
+            yield Problem(f"operator policy {name}", text, remedy, "warning")
