@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench soak test-rabbitmq test-pythons pytest buildbot mypy ruff imports reference format \
+.PHONY: help demo test bench soak test-rabbitmq test-pythons pytest test-buildbot mypy ruff imports reference format \
 	rabbitmq mercurial clean
 
 help: ## list what can be made
@@ -47,7 +47,7 @@ pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
 VERSION ?= 3.11.9
 OLD := $(VENV)/buildbot-$(VERSION)
 
-buildbot: $(VENV)/.test rabbitmq $(OLD)/.made ## the tests of the Buildbot source with Buildbot VERSION
+test-buildbot: $(VENV)/.test rabbitmq $(OLD)/.made ## the tests of the Buildbot source with Buildbot VERSION
 	BUILDBOT_PROGRAMS=$(OLD)/bin $(BIN)/pytest tests/plugins/buildbot tests/acceptance/test_buildbot.py $(ARGS)
 
 $(OLD)/.made:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from pulseshim.backoff import Backoff
+from pulseshim.envelope import Envelope
 from pulseshim.errors import NobodyAdmits, PulseshimError, SourceUnavailable
 from pulseshim.feed import Admit
 from pulseshim.outbox import Outbox, Stored
@@ -32,10 +33,15 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionEnds:
-    """What an admission tells others: its condition, and that there is an answer."""
+    """What an admission tells others: its condition, and that there is an answer.
+
+    Also what it shares with the polls of a feed: how long the source wants to be left alone.
+    """
 
     condition: Callable[[str, str], None] = lambda _condition, _detail: None
     answered: Callable[[], None] = lambda: None
+    wait: Callable[[str], float] = lambda _feed: 0.0
+    pause: Callable[[str, float], None] = lambda _feed, _seconds: None
 
 
 class Admission:
@@ -120,9 +126,20 @@ class Admission:
         for feed, admit in self.feeds.items():
             group = [stored for stored in self._asked if stored.admitted_by == feed]
             if group:
-                ids = {envelope.message_id for envelope in admit([stored.envelope for stored in group])}
+                ids = self._ask_source(feed, admit, [stored.envelope for stored in group])
                 positions -= {stored.position for stored in group if stored.envelope.message_id not in ids}
         return frozenset(positions)
+
+    def _ask_source(self, feed: str, admit: Admit, envelopes: Sequence[Envelope]) -> set[str]:
+        wait = self._ends.wait(feed)
+        if wait:
+            raise SourceUnavailable(f"{feed} asks to be left alone", "it is asked then", retry_after=wait)
+        try:
+            return {envelope.message_id for envelope in admit(envelopes)}
+        except SourceUnavailable as error:
+            if error.retry_after:
+                self._ends.pause(feed, error.retry_after)
+            raise
 
     def _withhold(self, envelopes: Sequence[Stored]) -> None:
         if not envelopes:

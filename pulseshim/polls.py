@@ -82,7 +82,7 @@ class Polls:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             self._failed(feed, error)
             return error
-        self._pause(feed, 0.0)
+        self.pause(feed, 0.0)
         self._conditions.set(f"poll {feed}", "done", f"{count} messages")
         return None
 
@@ -103,12 +103,13 @@ class Polls:
         how, why = described(error)
         wait = pause_of(error)
         if wait > 0:
-            self._pause(feed, wait)
+            self.pause(feed, wait)
             why += f" (it asks to come back in {wait:.0f} s)"
         log.error("poll failed", extra={"feed": feed, "error": why})
         self._conditions.set(f"poll {feed}", how, why)
 
-    def _pause(self, feed: str, seconds: float) -> None:
+    def pause(self, feed: str, seconds: float) -> None:
+        """Leave a source alone for some seconds from now on; 0: it may be asked at any time."""
         state = self._outbox.state(feed)
         now = self._now()
         pause = {"since": _iso(now), "until": _iso(now + seconds)} if seconds > 0 else {}

@@ -111,7 +111,10 @@ class Runtime:
                 clock=clock,
                 random=random,
                 ends=AdmissionEnds(
-                    condition=partial(self.conditions.set, f"admission {name}"), answered=self._wake_relays
+                    condition=partial(self.conditions.set, f"admission {name}"),
+                    answered=self._wake_relays,
+                    wait=self.polls.wait,
+                    pause=self.polls.pause,
                 ),
             )
             for name, admits in feeds.items()

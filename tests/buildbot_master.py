@@ -19,7 +19,7 @@ from tests.node import free_port
 
 START_SECONDS = 90
 
-PROGRAMS = Path(os.environ.get("BUILDBOT_PROGRAMS", Path(sys.executable).parent))
+PROGRAMS = Path(os.environ.get("BUILDBOT_PROGRAMS", Path(sys.executable).parent)).absolute()
 """Where `buildbot`, `buildbot-worker` and `twistd` are: those of the tests, or of another Buildbot."""
 
 MASTER_CFG = """\

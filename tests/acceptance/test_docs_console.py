@@ -21,7 +21,7 @@ import pytest
 from tests.bugzilla_server import KEY, BugzillaServer
 
 if TYPE_CHECKING:
-    from tests.conftest import VirtualHost
+    from tests.conftest import RabbitMQ, VirtualHost
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -50,6 +50,12 @@ NOT_RUN = {
     "systemctl enable --now pulseshim": "it changes the machine",
     "chgrp git /var/lib/pulseshim/spool/new /var/lib/pulseshim/spool/tmp": "the group is not there",
     "usermod --append --groups git pulseshim": "it changes the machine",
+    "sudo rabbitmq-plugins enable rabbitmq_management": "the node of the tests has it",
+    "sudo rabbitmqctl add_user admin": "guest stands for the administrator",
+    "sudo rabbitmqctl set_user_tags admin administrator": "as above",
+    "export PULSESHIM_PROVISION__USER=admin": "as above",
+    "read -rs PULSESHIM_PROVISION_PASSWORD && export PULSESHIM_PROVISION_PASSWORD": "as above",
+    "pulseshim provision --delete-guest": "as above",
 }
 # Commands that never end by themselves, and what they say when they are ready.
 ENDLESS = {"pulseshim run": "broker connected", "pulseshim tail": "waiting for messages of"}
@@ -73,6 +79,7 @@ def test_a_session_goes_as_it_is_shown(
 
     own = "# pulseshim.toml" in text
     with Shell(tmp_path, vhost.url, bugzilla.url, has_own_settings=own).opened() as shell:
+        shell.type(f"export PULSESHIM_PROVISION__URL=http://127.0.0.1:{vhost.node.management_port}", [])
         for command in PREPARED.get(page, ()):
             shell.type(command, [])
         for match in FENCE.finditer(text):
@@ -115,6 +122,15 @@ PREPARED = {
         "pulseshim drain",
     )
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_users(rabbitmq: "RabbitMQ") -> Iterator[None]:
+    """Leave no user behind: they are those of the whole node, whatever the virtual host."""
+    yield
+    for user in rabbitmq.api("GET", "users"):
+        if user["name"] != "guest":
+            rabbitmq.api("DELETE", f"users/{user['name']}")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -61,6 +62,7 @@ class Bench:
         self.directory = directory
         self.now = 0.0
         self.judge = Judge()
+        self.not_before: Counter[str] = Counter()
         self.told: list[tuple[str, str]] = []
         self.woken = 0
         self.answered = threading.Event()
@@ -78,7 +80,12 @@ class Bench:
             self.outbox,
             clock=lambda: self.now,
             random=lambda: 0.0,
-            ends=AdmissionEnds(condition=lambda *word: self.told.append(word), answered=self._wake),
+            ends=AdmissionEnds(
+                condition=lambda *word: self.told.append(word),
+                answered=self._wake,
+                wait=lambda feed: max(0.0, self.not_before[feed] - self.now),
+                pause=lambda feed, seconds: self.not_before.update({feed: self.now + seconds}),
+            ),
         )
         self.relay = Relay(
             "",
@@ -197,6 +204,24 @@ def test_a_source_that_cannot_be_asked_is_asked_less_and_less_and_not_before_its
     bench.judge.fault = SourceUnavailable("too often", "wait", retry_after=90)
 
     assert [*pauses, bench.admission.turn()] == [1.0, 2.0, 4.0, 90.0]
+
+
+def test_a_source_that_asks_to_come_back_is_left_alone_by_the_next_process(bench: Bench) -> None:
+    """Its polls know of it, and it knows of theirs: whoever was told, all keep to it."""
+    bench.judge.fault = SourceUnavailable("too often", "wait", retry_after=90)
+    bench.store("a")
+    bench.work()
+    bench.judge.fault = None
+    bench.start()
+    bench.now += 30
+
+    bench.relay.turn()
+    early = bench.admission.turn()
+    bench.now += 60
+    bench.work()
+
+    assert (early, bench.held()) == (60.0, ["a"])
+    assert ("held back", "tests asks to be left alone: it is asked then") in bench.told
 
 
 def test_what_a_strange_error_says_is_shown_nowhere(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

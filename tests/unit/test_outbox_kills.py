@@ -203,8 +203,12 @@ def test_there_are_as_many_kills_as_moments(killed: list[Path]) -> None:
 
 
 def test_a_kill_never_damages_the_outbox(killed: list[Path]) -> None:
-    """What the next process finds is sound, or not there yet."""
-    checks = [rows(root, "PRAGMA integrity_check") for root in killed]
+    """What the next process finds is sound, or not there yet; a schema that is half-way is gone on with."""
+    checks = []
+    for root in killed:
+        database = Database(root / "outbox.sqlite3")
+        checks.append(database.query("PRAGMA integrity_check"))
+        database.close()
 
     assert checks == [[("ok",)]] * len(killed)
 

@@ -2,6 +2,7 @@
 
 import copy
 import http.client
+import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -140,3 +141,30 @@ def test_a_catch_up_that_fails_at_any_request_loses_nothing(master: BuildbotMast
 
     assert {"request.away.cancelled", "request.away.submitted", "request.bad.submitted"} <= set(whole)
     assert count > 10
+
+
+def test_the_master_that_ran_a_build_is_named_where_several_share_a_database(
+    master: BuildbotMaster, gate: Gate
+) -> None:
+    """One is listened to and shows the builds of all: `master_name` is that of the one that ran the build."""
+    _, before = look(gate, MemoryState())
+    work(master, gate)
+    look(gate, MemoryState(before.entries))
+    for path, (status, content) in gate.answers.items():
+        rows = json.loads(content)
+        if path == "/api/v2/masters":
+            rows["masters"].append({**rows["masters"][0], "masterid": 2, "name": "other:/master"})
+        for row in rows.get("builds", []):
+            row["masterid"] = 2
+        gate.answers[path] = status, json.dumps(rows).encode()
+
+    session = catch_up(MemoryState(before.entries), MasterOptions(url=gate.url, heartbeat="0s"))
+    events = [event for event in session if not isinstance(event, Checkpoint)]
+
+    names = {
+        message.routing_key.partition(".")[0]: message.master_name
+        for event in events
+        for message in buildbot_messages(event)
+    }
+    assert names == {"build": "other:/master", "request": names["change"], "change": names["change"]}
+    assert names["change"] != "other:/master"

@@ -1,0 +1,108 @@
+"""Passwords: their hashes as RabbitMQ makes them, and files that are never half written or anybody's."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pulseshim.errors import CommandFailed, SettingsError
+from pulseshim.password import PasswordHash, hashed, is_open, locked, matches, prepare, settle, standing
+
+# The example of https://www.rabbitmq.com/docs/passwords: "test12", with the salt 908D C60A.
+EXAMPLE = PasswordHash("kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR")
+
+
+def test_a_hash_is_made_as_the_broker_makes_it() -> None:
+    """The salt is the first four bytes, the digest is that of salt and password."""
+    assert hashed("test12", bytes.fromhex("908dc60a")) == EXAMPLE
+    assert matches("test12", EXAMPLE)
+    assert not matches("test13", EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    "known", [PasswordHash(), PasswordHash("no base64!"), PasswordHash(EXAMPLE.text, "a_plugin_of_theirs")]
+)
+def test_a_hash_that_cannot_be_read_is_no_passwords(known: PasswordHash) -> None:
+    """None, damaged, or of an algorithm that is not known here."""
+    assert not matches("test12", known)
+
+
+@pytest.mark.parametrize(
+    ("own", "renewed", "known", "expected"),
+    [
+        ("", "", None, "none"),
+        ("test12", "", None, "given"),
+        ("test12", "", EXAMPLE, "right"),
+        ("other", "test12", EXAMPLE, "renewed"),
+        ("", "test12", EXAMPLE, "renewed"),
+        ("other", "another", EXAMPLE, "wrong"),
+        ("", "", EXAMPLE, "none"),
+    ],
+)
+def test_how_a_password_stands_is_seen_by_its_hash(
+    tmp_path: Path, own: str, renewed: str, known: PasswordHash | None, expected: str
+) -> None:
+    """The file, or the renewed one beside it, or neither is what the broker has."""
+    file = tmp_path / "password"
+    if own:
+        file.write_text(f"{own}\n")
+    if renewed:
+        (tmp_path / "password.new").write_text(f"{renewed}\n")
+
+    assert standing(str(file), "", known) == expected
+
+
+def test_a_file_that_is_a_directory_is_named(tmp_path: Path) -> None:
+    """It is an error of the settings, with its path."""
+    with pytest.raises(SettingsError, match=str(tmp_path)):
+        standing(str(tmp_path), "", None)
+
+
+def test_a_new_file_is_nobodys_but_its_readers_whatever_the_umask(tmp_path: Path) -> None:
+    """Mode 0600 from its first instant; what was left there by somebody killed is replaced, not followed."""
+    path = tmp_path / "password"
+    (tmp_path / "elsewhere").write_text("kept")
+    (tmp_path / "password.new").symlink_to(tmp_path / "elsewhere")
+    before = os.umask(0)
+    try:
+        prepare(str(path), "secret", None)
+    finally:
+        os.umask(before)
+    settle(str(path))
+
+    assert path.read_text() == "secret\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert (tmp_path / "elsewhere").read_text() == "kept"
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "password"]
+
+
+def test_a_file_that_is_there_keeps_its_group_and_loses_others(tmp_path: Path) -> None:
+    """An administrator may let a group read it, for the service; others never."""
+    path = tmp_path / "password"
+    path.write_text("old")
+    path.chmod(0o644)
+
+    prepare(str(path), "new", None)
+    settle(str(path))
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert not is_open(str(path))
+
+
+def test_where_no_file_can_be_written_is_said(tmp_path: Path) -> None:
+    """The directory is named; no password is."""
+    with pytest.raises(CommandFailed, match="nowhere") as caught:
+        prepare(str(tmp_path / "nowhere" / "password"), "secret", None)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_two_cannot_provision_the_same_passwords_at_once(tmp_path: Path) -> None:
+    """The second is told so, and may as soon as the first has ended."""
+    paths = [str(tmp_path / "one"), str(tmp_path / "two")]
+
+    with locked(paths), pytest.raises(CommandFailed, match="another provisioning"), locked(paths[1:]):
+        pass
+    with locked(paths):
+        pass

@@ -1,0 +1,163 @@
+"""The plan: a pure function from what shall be and what is to steps, each with what it changes."""
+
+from dataclasses import replace
+from typing import Any
+
+from pulseshim.grant import Grant
+from pulseshim.password import PasswordHash
+from pulseshim.plan import Found, Plan, User, Wanted, plan
+from pulseshim.settings import ProvisionSettings
+
+GIT = Grant(user="git", prefixes=("git",), password_file="/etc/git", source="broker.password_file")
+READER = Grant(user="reader", password_file="/etc/reader", source="--passwords")
+WANTED = Wanted(vhost="pulse", grants=[GIT], exchanges=["exchange/git/v1"], limits=ProvisionSettings())
+EMPTY = Found(
+    administrator="admin",
+    has_vhost=False,
+    users={"admin": User(tags=("administrator",))},
+    permissions={},
+    user_limits={},
+    vhost_limits={},
+    policies={},
+    passwords={"git": "none"},
+)
+
+
+def reached(wanted: Wanted = WANTED) -> Found:
+    """Give what is found where a plan was carried out to its end."""
+    definition = {"max-length": 100_000, "max-length-bytes": 1 << 30, "expires": 14 * 86_400_000}
+    return replace(
+        EMPTY,
+        has_vhost=True,
+        users={**EMPTY.users, **{grant.user: User(hash=PasswordHash("hash")) for grant in wanted.grants}},
+        permissions={grant.user: grant.permissions for grant in wanted.grants},
+        user_limits={grant.user: {"max-connections": 20, "max-channels": 200} for grant in wanted.grants},
+        vhost_limits={"max-queues": 1000},
+        policies={
+            "pulseshim": {
+                "pattern": "^queue/",
+                "apply-to": "queues",
+                "priority": 0,
+                "definition": definition,
+            }
+        },
+        passwords=dict.fromkeys((grant.user for grant in wanted.grants), "right"),
+    )
+
+
+def said(made: Plan) -> list[str]:
+    """Give what the steps do and to what."""
+    return [f"{step.action} {step.subject}" for step in made.steps]
+
+
+def test_on_an_empty_broker_everything_is_made_in_an_order_that_works() -> None:
+    """The virtual host before what is in it, a user before its rights."""
+    made = plan(WANTED, EMPTY)
+
+    assert said(made) == [
+        "create virtual host pulse",
+        "create limits of virtual host pulse",
+        "create operator policy pulseshim",
+        "create user git",
+        "create permissions of git",
+        "create limits of git",
+    ]
+    assert made.problems == []
+
+
+def test_where_everything_is_there_is_nothing_to_do() -> None:
+    """The plan of what a plan leads to is empty: provisioning ends."""
+    assert plan(WANTED, reached()) == Plan([], [])
+
+
+def test_only_the_limits_that_differ_are_set() -> None:
+    """Each takes a request of its own; what was there is told."""
+    found = replace(reached(), user_limits={"git": {"max-connections": 1, "max-channels": 200}})
+
+    (step,) = plan(WANTED, found).steps
+
+    assert step.requests == [("PUT", ("user-limits", "git", "max-connections"), {"value": 20})]
+    assert str(step) == "change limits of git: max-connections 1 becomes 20"
+
+
+def test_taking_tags_away_keeps_the_password() -> None:
+    """The hash that the broker has goes back to it, and stands in no text."""
+    found = replace(reached(), users={"git": User(tags=("management",), hash=PasswordHash("the hash"))})
+
+    (step,) = plan(WANTED, found).steps
+    ((_, _, content),) = step.requests
+
+    assert content == {
+        "password_hash": "the hash",
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": "",
+    }
+    assert "the hash" not in repr(step) + str(step)
+
+
+def test_a_rotation_renews_each_password_once() -> None:
+    """Also where it was half renewed before, which is ended first."""
+    half = replace(reached(), passwords={"git": "renewed"})
+
+    assert said(plan(WANTED, reached(), rotate=True)) == ["renew password of git"]
+    assert [step.login for step in plan(WANTED, half, rotate=True).steps] == ["renewed", "new"]
+
+
+def test_a_password_of_the_environment_is_not_renewed() -> None:
+    """Nobody could tell the service: it is a problem, and the broker keeps what it has."""
+    wanted = replace(WANTED, grants=[replace(GIT, password_file="", password="given", source="$VARIABLE")])
+
+    made = plan(wanted, reached(), rotate=True)
+
+    assert made.steps == []
+    assert [problem.text for problem in made.problems] == ["it comes from $VARIABLE and cannot be renewed"]
+
+
+def test_the_password_of_a_consumer_need_not_be_known() -> None:
+    """It was handed over; that of a publisher whose file is gone is a problem."""
+    wanted = replace(WANTED, grants=[GIT, READER])
+    found = replace(reached(wanted), passwords={"git": "none", "reader": "none"})
+
+    made = plan(wanted, found)
+
+    assert made.steps == []
+    assert [problem.subject for problem in made.problems] == ["password of git"]
+
+
+def test_guest_is_a_warning_until_it_is_to_be_deleted() -> None:
+    """Deleting is a step like any other, and never one that was not asked for."""
+    found = replace(reached(), users={**reached().users, "guest": User(tags=("administrator",))})
+
+    kept, gone = plan(WANTED, found), plan(WANTED, found, delete_guest=True)
+
+    assert (kept.steps, [problem.severity for problem in kept.problems]) == ([], ["warning"])
+    assert [step.requests for step in gone.steps] == [[("DELETE", ("users", "guest"), {})]]
+    assert gone.problems == []
+
+
+def test_a_pattern_that_cannot_be_read_is_taken_to_reach_us() -> None:
+    """Erlang has patterns that Python has not: better one question too many."""
+    strange = {"configure": "", "write": "(?|exchange)", "read": ""}
+    found = replace(reached(), permissions={**reached().permissions, "other": strange})
+
+    (problem,) = plan(WANTED, found).problems
+
+    assert problem.subject == "user other"
+
+
+def test_another_operator_policy_that_stands_before_ours_is_a_warning() -> None:
+    """Of several that fit, RabbitMQ applies one alone."""
+    mine: dict[str, Any] = {"pattern": ".*", "apply-to": "all", "priority": 1, "definition": {}}
+    policies = {**reached().policies, "other": mine, "exchanges": {**mine, "apply-to": "exchanges"}}
+
+    (problem,) = plan(WANTED, replace(reached(), policies=policies)).problems
+
+    assert problem.subject == "operator policy other"
+
+
+def test_a_password_that_others_may_read_is_a_problem() -> None:
+    """What they have read may be used: it takes a new one."""
+    (problem,) = plan(WANTED, replace(reached(), open_files=frozenset({"/etc/git"}))).problems
+
+    assert "chmod 600 /etc/git" in problem.remedy
+    assert "--rotate" in problem.remedy
