@@ -1,6 +1,5 @@
 """The envelope: a message sealed into the bytes that go out, with its address."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,8 +9,7 @@ from pulseshim.exchange import Exchange
 from pulseshim.message import ROUTING_KEY_BYTES, Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A sealed message: address, identity and the encoded body, the same at each publishing.
 
     `sent` is when it was sealed, in milliseconds since 1970 (UTC). `sequence` grows by one per exchange

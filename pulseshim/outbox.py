@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from pulseshim.database import Database
 from pulseshim.envelope import Envelope, seal
 from pulseshim.exchange import Exchange
@@ -34,8 +36,7 @@ class Outgoing:
     admission: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """An envelope with its position: the outbox's own number, growing with the order of storing.
 
     `admitted_by` is the feed that must admit it before each publishing; empty: none.

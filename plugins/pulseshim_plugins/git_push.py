@@ -15,6 +15,7 @@ from typing import TypeAlias
 from pulseshim import Invocation, State, readable, seconds
 from pulseshim_plugins.git_belief import check_push
 from pulseshim_plugins.git_description import describe
+from pulseshim_plugins.git_gap import fill
 from pulseshim_plugins.git_objects import current_refs
 from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.git_repository import GitFailed, Repository
@@ -100,7 +101,9 @@ def _next_push(
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
     news = [line for line in lines if not (late and line.ref in elsewhere)]
-    state.set(f"refs:{path}", _after(announced, news))
+    ahead, gaps = fill(state.get(f"gaps:{path}"), announced, news if known else [], recorded_at)
+    state.set(f"gaps:{path}", gaps)
+    state.set(f"refs:{path}", _after(announced, ahead if known else news))
     remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(max(recorded_at, latest))}
     state.set(f"repository:{path}", remembered)
     return GitPush(

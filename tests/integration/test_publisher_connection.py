@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from msgspec import structs
 
 from pulseshim.account import Account
 from pulseshim.envelope import Envelope
@@ -241,7 +242,7 @@ def test_a_broker_that_reads_nothing_more_is_given_up(
     publisher = make(at(account, proxy.port))
     publisher.open()
     proxy.stall()
-    large = replace(envelope(1), body=b"x" * 64 * 1024 * 1024)
+    large = structs.replace(envelope(1), body=b"x" * 64 * 1024 * 1024)
 
     with pytest.raises(BrokerUnreachable, match="no answer in time"):
         publisher.publish(1, large)
@@ -328,7 +329,7 @@ def test_tls_is_verified_against_the_authority(
     publisher.open()
 
     for number in range(500):
-        publisher.publish(number, replace(envelope(number), body=b"x" * (number * 100)))
+        publisher.publish(number, structs.replace(envelope(number), body=b"x" * (number * 100)))
     settled = settle_all(publisher)
 
     assert settled.confirmed == tuple(range(500))

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from pulseshim.account import Account
 from pulseshim.envelope import Envelope
@@ -88,7 +88,7 @@ def test_a_broker_short_of_memory_is_blocked_and_not_dead(
         for number in range(1, 99):
             publisher.publish(number, envelope(number))
         # More than the buffers between us hold: to write it now would be to wait for the broker.
-        publisher.publish(99, replace(envelope(99), body=b"99".zfill(12_000_000)))
+        publisher.publish(99, structs.replace(envelope(99), body=b"99".zfill(12_000_000)))
         end = time.monotonic() + 3
         while time.monotonic() < end:
             early |= set(publisher.settle(0.5).confirmed)

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from tests.plugins.git_push.conftest import Pushes
 
 
+def drift_of(pushes: "Pushes") -> list[Drift]:
+    """Give the refs that are not what is remembered as announced."""
+    return drift(str(pushes.bare), pushes.state.get(f"refs:{pushes.bare}"), timeout=30)
+
+
 def ids(payload: dict) -> list[str]:  # type: ignore[type-arg]
     return [commit["id"] for update in payload["updates"] for commit in update["commits"]]
 
@@ -240,3 +245,42 @@ def test_an_empty_push_is_none(pushes: "Pushes") -> None:
     """Nothing recorded, nothing told, nothing counted."""
     assert pushes.read(pushes.recorded(b"")) == []
     assert pushes.state.entries == {}
+
+
+@pytest.mark.parametrize("order", [(1, 0), (2, 1, 0), (2, 0, 1)])
+def test_pushes_whose_hooks_overtook_each_other_leave_the_latest_value(
+    pushes: "Pushes", order: tuple[int, ...]
+) -> None:
+    """Each commit is told once, and what is announced in the end is what the ref is."""
+    pushes.commit()
+    pushes.read(pushes.push("main"))
+    commits, recorded = [], []
+    for _ in order:
+        commits.append(pushes.commit())
+        recorded.append(pushes.push("main"))
+    at = recorded[0].recorded_at
+    overtaken = [
+        replace(recorded[number], recorded_at=at + timedelta(milliseconds=place))
+        for place, number in enumerate(order)
+    ]
+
+    payloads = pushes.read(*overtaken)
+
+    told = [commit["id"] for payload in payloads for commit in payload["updates"][0]["commits"]]
+    assert sorted(told) == sorted(commits)
+    assert drift_of(pushes) == []
+
+
+def test_a_push_back_to_a_value_that_came_unannounced_is_announced(pushes: "Pushes") -> None:
+    """It only looks like one that was overtaken: what was announced is the value that it began with."""
+    first = pushes.commit()
+    pushes.read(pushes.push("main"))
+    second = pushes.commit()
+    pushes.git("push", "-q", "origin", f"{second}:refs/heads/aside")
+    pushes.git("update-ref", "refs/heads/main", second, first, cwd=pushes.bare)
+    pushes.commit()
+    pushes.read(pushes.push("main"))
+
+    pushes.read(pushes.push("--force", f"{second}:main"))
+
+    assert [drift.ref for drift in drift_of(pushes)] == ["refs/heads/aside"]
