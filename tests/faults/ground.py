@@ -74,10 +74,11 @@ class Service:
 
     def kill(self) -> None:
         """Kill it where it is, and wait until it has been started again."""
-        before = len(self.ends)
+        wait_until(lambda: self.process.returncode is None, "the service starts")
+        killed = self.process
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGKILL)
-        wait_until(lambda: len(self.ends) > before and self.process.returncode is None, "the service starts")
+            killed.send_signal(signal.SIGKILL)
+        wait_until(lambda: self.process is not killed, "the service starts again")
 
     def stop(self) -> int:
         """Stop it for good and give its exit code."""
