@@ -3,6 +3,7 @@
 import hashlib
 import re
 import uuid
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -52,13 +53,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
-def payload_fields(message_type: type[Message]) -> list[tuple[str, str]]:
+@cache  # msgspec resolves the annotations of all fields anew each time, which takes longer than encoding
+def payload_fields(message_type: type[Message]) -> tuple[tuple[str, str], ...]:
     """Give attribute and wire name of each payload field of a message type."""
-    return [
+    return tuple(
         (field.name, field.encode_name)
         for field in msgspec.structs.fields(message_type)
         if field.name not in _unpublished(message_type)
-    ]
+    )
 
 
 def _unpublished(message_type: type[Message]) -> frozenset[str]:

@@ -81,24 +81,25 @@ def push_each_kind(clone: "Client", url: str) -> None:
     push("-f")
 
 
-def check(vhost: "VirtualHost", queues: dict[str, str]) -> None:
-    """Assert that the consumers hold exactly one event for each kind of push, and can read it."""
+def check(vhost: "VirtualHost", queues: dict[str, str], *projects: str) -> None:
+    """Assert that the consumers hold exactly one event for each kind of push to each, and can read it."""
     taken = {name: vhost.take(queue) for name, queue in queues.items()}
     bodies = {name: [json.loads(message.body) for message in messages] for name, messages in taken.items()}
     for name, received in bodies.items():
         for body in received:
             assert set(body) == {"payload", "_meta"}
-            assert name == "code" or body["_meta"]["routing_key"] == "project"
             accept(name, body["payload"])
-    assert [body["payload"]["type"] for body in bodies["v2"]] == EXPECTED_V2
-    assert len(bodies["v1"]) == EXPECTED_V2.count("changegroup.1")
-    assert Counter(body["_meta"]["type"] for body in bodies["code"]) == EXPECTED_CODE
-    assert {body["_meta"]["routing_key"] for body in bodies["code"]} == {
-        "hg.push.project",
-        "hg.commit.project",
-    }
     ids = [message.properties["message_id"] for messages in taken.values() for message in messages]
     assert len(ids) == len(set(ids))
+    keys = {name: Counter(body["_meta"]["routing_key"] for body in bodies[name]) for name in bodies}
+    pushed = EXPECTED_V2.count("changegroup.1")
+    assert keys["v1"] == dict.fromkeys(projects, pushed)
+    assert keys["v2"] == dict.fromkeys(projects, len(EXPECTED_V2))
+    assert keys["code"] == {f"{key}.{name}": n for name in projects for key, n in EXPECTED_CODE.items()}
+    assert all(body["_meta"]["routing_key"].startswith(body["_meta"]["type"]) for body in bodies["code"])
+    for name in projects:
+        received = [body for body in bodies["v2"] if body["_meta"]["routing_key"] == name]
+        assert [body["payload"]["type"] for body in received] == EXPECTED_V2
 
 
 def test_each_kind_of_push_over_a_local_path_reaches_the_consumers_once(
@@ -112,7 +113,7 @@ def test_each_kind_of_push_over_a_local_path_reaches_the_consumers_once(
     drain = pulseshim(server, vhost.url, "drain")
 
     assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
-    check(vhost, queues)
+    check(vhost, queues, "project")
 
 
 @pytest.mark.parametrize("version", ["ours", "the system's"])
@@ -129,20 +130,22 @@ def test_each_kind_of_push_over_http_reaches_the_consumers_once(
     drain = pulseshim(server, vhost.url, "drain")
 
     assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
-    check(vhost, queues)
+    check(vhost, queues, "project")
 
 
 def test_a_broker_that_was_down_all_the_time_gets_everything(
     server: "HgServer", own_rabbitmq: "RabbitMQ"
 ) -> None:
-    """Each push is recorded and read without it; started at last, it holds each event once."""
+    """Pushes over `hg serve` and over a path are recorded and read; started, it holds each event once."""
     vhost = own_rabbitmq.add_vhost()
     queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
     own_rabbitmq.stop()
     service = pulseshim(server, vhost.url, "run")
     try:
-        repository = server.init()
-        push_each_kind(server.clone(repository), str(repository))
+        local, served = server.init("local"), server.init("served")
+        push_each_kind(server.clone(local, "one"), str(local))
+        with server.web(served) as url:
+            push_each_kind(server.clone(served, "other"), url)
         deadline = time.monotonic() + SECONDS
         while os.listdir(server.spool / "new"):
             assert time.monotonic() < deadline, (server.root.parent / "log").read_text()
@@ -155,4 +158,4 @@ def test_a_broker_that_was_down_all_the_time_gets_everything(
     finally:
         service.terminate()
         service.wait(SECONDS)
-    check(vhost, queues)
+    check(vhost, queues, "local", "served")

@@ -228,3 +228,34 @@ def test_chg_records_as_hg_does(server: "HgServer", system_hg: str) -> None:
 
     users = [push.v1[0]["pushlog_pushes"][0]["user"] for push in pushes]
     assert users == ["ada@noreply.invalid", "grace@noreply.invalid"]
+
+
+@pytest.mark.parametrize(("switch", "expected"), [("enable", "True"), ("disable", "False")])
+def test_a_server_that_imports_late_records_as_one_that_does_not(
+    server: "HgServer", switch: str, expected: str
+) -> None:
+    """What the hook imports, at its start and for a bookmark, may come through Mercurial's demandimport."""
+    server.environ["HGDEMANDIMPORT"] = switch
+    repository = server.init()
+    probe, seen = repository.with_name("probe.py"), repository.with_name("seen")
+    probe.write_text(
+        "import hgdemandimport\n\ndef probe(ui, repo, **facts):\n"
+        f"    with open({str(seen)!r}, 'w') as file:\n"
+        "        file.write(str(hgdemandimport.isenabled()))\n"
+    )
+    with (repository / ".hg" / "hgrc").open("a") as hgrc:
+        hgrc.write(f"[hooks]\ntxnclose.aaa = python:{probe}:probe\npriority.txnclose.aaa = 1\n")
+    clone = server.clone(repository)
+    node = clone.commit("a", file="a")
+    clone("bookmark", "-q", "grün")
+
+    # A server that stores other bytes than it was sent: the hook imports a module to tell which.
+    server.environ["HGENCODING"] = "latin-1"
+    with server.web(repository) as url:
+        clone("push", "-q", "-B", "grün", url)
+
+    assert seen.read_text() == expected
+    push = server.the_one()
+    assert push.v1[0]["heads"] == [node]
+    _, stored = (repository / ".hg" / "bookmarks").read_text("utf-8").split()
+    assert [move.bookmark for move in push.transaction.bookmarks] == [stored]
