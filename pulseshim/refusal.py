@@ -15,15 +15,13 @@ from pulseshim.errors import (
     ExchangeRefused,
     PublishRefused,
 )
+from pulseshim.tls import certificate_fault, is_plain
 
 _ACCESS_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _UNEXPECTED_FRAME = 403, 404, 530, 505
-_EXPIRED, _NOT_YET, _SELF_SIGNED, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 18, 62, 64
-"""Results of verification, as in OpenSSL's x509_vfy.h."""
 _START = "start it, or correct broker.url or the network"
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST")
 _OLD = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 _OURS = ("CERTIFICATE", "UNKNOWN_CA")
-"""Parts of OpenSSL's reasons: what answers speaks no TLS, or old TLS, or speaks of our certificate."""
+"""Parts of OpenSSL's reasons: what answers speaks TLS that is too old, or of our certificate."""
 
 
 def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerError:
@@ -136,23 +134,10 @@ def reason(error: Exception) -> str:
     return str(text) or type(error).__name__
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, account: Account, at: Endpoint) -> BrokerDenied:
-    authorities = account.ca_file or "the system's authorities"
-    sentences: dict[int, tuple[str, str]] = {
-        _EXPIRED: ("has expired", "renew it at the broker"),
-        _NOT_YET: ("is not valid yet", "set the clock, here or where it was made"),
-        _SELF_SIGNED: ("is signed by itself alone", "name it in broker.ca_file if it is the right one"),
-        _OTHER_HOST: ("is for another host", "write the host in broker.url as the certificate has it"),
-    }
-    sentences[_OTHER_ADDRESS] = sentences[_OTHER_HOST]
-    unknown = (f"is not signed by any of {authorities}", "name its authority in broker.ca_file")
-    what, remedy = sentences.get(error.verify_code, unknown)
-    return BrokerDenied(f"the certificate of the broker at {at} {what} ({error.verify_message})", remedy)
-
-
 def _of_tls(error: OSError, account: Account, at: Endpoint) -> BrokerError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _of_certificate(error, account, at)
+        what, remedy = certificate_fault(error, account.ca_file, "broker")
+        return BrokerDenied(f"the certificate of the broker at {at} {what}", remedy)
     told = getattr(error, "reason", None) or str(error)
     said = told.lower().replace("_", " ")
     ours = account.client_certificate
@@ -162,7 +147,7 @@ def _of_tls(error: OSError, account: Account, at: Endpoint) -> BrokerError:
         # In TLS 1.3 the client is done first: what the broker says of its certificate can be lost.
         problem = f"the broker at {at} hung up during or after the TLS handshake ({said})"
         return BrokerUnreachable(problem, f"see its log; if it {doubt}, {trusted}")
-    if any(word in told for word in _NO_TLS):
+    if is_plain(error):
         return BrokerDenied(f"what answers at {at} does not speak TLS", "correct the port in broker.url")
     if any(word in told for word in _OLD):
         problem = f"the broker at {at} speaks no TLS that is new enough ({said})"
