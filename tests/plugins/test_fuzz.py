@@ -38,6 +38,7 @@ from pulseshim_plugins.hg_options import HgOptions
 from pulseshim_plugins.hg_record import parse_record
 from pulseshim_shims.buildbot import buildbot_messages
 from tests.bugzilla_server import BugzillaServer, Reply
+from tests.buildbot_rows import ROWS, master_answer
 from tests.web import Answer, Web
 
 fuzz = settings(
@@ -177,27 +178,6 @@ def test_any_answer_of_a_bugzilla_is_understood_or_an_error(
         list(Poller(server).poll(state))
 
 
-ROWS: dict[str, list[dict[str, Any]]] = {
-    "masters": [{"masterid": 1, "name": "m", "active": True}],
-    "builders": [{"builderid": 1, "name": "b"}],
-    "workers": [{"workerid": 1, "name": "w", "connected_to": [], "workerinfo": {}}],
-    "changes": [{"changeid": 1, "author": "a", "files": ["f"], "when_timestamp": 1}],
-    "buildrequests": [
-        {"buildrequestid": 1, "buildsetid": 1, "builderid": 1, "complete": True, "claimed_by_masterid": 1}
-        | {"results": 0, "submitted_at": 1}
-    ],
-    "buildsets": [{"bsid": 1, "reason": "r", "sourcestamps": [{"codebase": ""}]}],
-    "builds": [
-        {"buildid": 1, "number": 1, "builderid": 1, "buildrequestid": 1, "workerid": 1, "masterid": 1}
-        | {"complete": True, "results": 0, "state_string": "done", "started_at": 1, "complete_at": 2}
-        | {"properties": {"p": ["v", "s"]}}
-    ],
-    "steps": [{"stepid": 1, "name": "s", "number": 0, "started_at": 1, "complete": True, "urls": []}],
-    "logs": [{"logid": 1, "name": "l", "complete": True}],
-}
-"""A master after a build: what it has of each resource."""
-
-
 class Master(Web):
     """A master that answers one of its requests, the number `fails`, with nonsense."""
 
@@ -217,12 +197,7 @@ class Master(Web):
         self._counted += 1
         if self._counted == self.fails + 1:
             return self.nonsense
-        where, _, query = path.partition("?")
-        resource = where.rpartition("/")[2]
-        rows = ROWS[resource] if self.filled or resource in ("masters", "builders") else []
-        if "__gt=1&" in query or "complete=false" in query:
-            rows = []
-        return 200, "application/json", json.dumps({resource: rows, "meta": {}}).encode()
+        return master_answer(path, filled=self.filled)
 
 
 @pytest.fixture(scope="module")
