@@ -93,7 +93,7 @@ def resolve(settings: BrokerSettings, name: str, environ: Mapping[str, str]) -> 
     )
     if account.in_memory:
         return account
-    _check_certificates(account)
+    check_certificates(account)
     return _with_login(account)
 
 
@@ -206,8 +206,11 @@ def password_variable(name: str) -> str:
     return f"{_PASSWORD}_{re.sub('[-.]', '_', name).upper()}" if name else _PASSWORD
 
 
-def _check_certificates(account: Account) -> None:
-    """Load each file once, so that what is wrong with it is said before anything is connected."""
+def check_certificates(account: Account) -> None:
+    """Load each file once, so that what is wrong with it is said before anything is connected.
+
+    Raises `SettingsError`.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if account.ca_file:
         try:
@@ -251,5 +254,5 @@ def _unusable(key: str, path: str, error: OSError) -> SettingsError:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).lower().replace("_", " ")
+        return error.reason.lower().replace("_", " ") if error.reason else "no PEM, or no key in it"
     return getattr(error, "strerror", None) or str(error)

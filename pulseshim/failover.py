@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pulseshim.account import Account
+from pulseshim.account import Account, check_certificates
 from pulseshim.broker import Connection, open_connection
-from pulseshim.errors import BrokerDenied, BrokerError, BrokerUnreachable
+from pulseshim.errors import BrokerDenied, BrokerError, BrokerUnreachable, SettingsError
 from pulseshim.password import RENEWED, in_file
 
 
@@ -16,6 +16,7 @@ def connect(account: Account, *, after: str = "") -> Connection:
     the next one is tried. Raises `BrokerDenied` where a person must
     correct something, else `BrokerUnreachable`.
     """
+    _check_files(account)
     denied: list[BrokerDenied] = []
     for attempt in _attempts(account):
         try:
@@ -23,6 +24,14 @@ def connect(account: Account, *, after: str = "") -> Connection:
         except BrokerDenied as error:
             denied.append(error)
     raise denied[0]
+
+
+def _check_files(account: Account) -> None:
+    """Say by `BrokerDenied` which of our own files is at fault: it may have been renewed since the start."""
+    try:
+        check_certificates(account)
+    except SettingsError as error:
+        raise BrokerDenied(error.problem, error.remedy) from error
 
 
 def _attempts(account: Account) -> Iterator[Account]:

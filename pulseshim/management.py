@@ -15,6 +15,7 @@ import urllib3
 from pulseshim.account import GUEST, broker_urls, endpoint, is_loopback, secret
 from pulseshim.errors import BrokerDenied, BrokerUnreachable, CommandFailed, SettingsError
 from pulseshim.settings import BrokerSettings, ProvisionSettings
+from pulseshim.tls import certificate_fault, is_plain
 
 PASSWORD = "PULSESHIM_PROVISION_PASSWORD"  # noqa: S105 - the name of a variable
 _PORTS = {True: ("http", 15672), False: ("https", 15671)}
@@ -96,11 +97,13 @@ class Management:
         return decoded
 
     def _unreached(self, error: urllib3.exceptions.HTTPError) -> BrokerDenied | BrokerUnreachable:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            trusted = self._ca_file or "the system's authorities"
+        cause = error.args[0] if error.args else None
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            what, remedy = certificate_fault(cause, self._ca_file, "provision")
+            return BrokerDenied(f"the certificate of the management API at {self.url} {what}", remedy)
+        if isinstance(cause, ssl.SSLError) and is_plain(cause):
             return BrokerDenied(
-                f"the certificate of the management API at {self.url} is not one for it by {trusted}",
-                "name its authority in provision.ca_file, and the host in provision.url as it stands there",
+                f"what answers at {self.url} does not speak TLS", "correct the port in provision.url"
             )
         return BrokerUnreachable(
             f"the management API at {self.url} is not reached ({type(error).__name__})", _ENABLE

@@ -15,11 +15,13 @@ from pulseshim.errors import (
     ExchangeRefused,
     PublishRefused,
 )
+from pulseshim.tls import certificate_fault, is_plain
 
 _ACCESS_REFUSED, _NOT_FOUND, _NOT_ALLOWED, _UNEXPECTED_FRAME = 403, 404, 530, 505
-_EXPIRED, _NOT_YET, _SELF_SIGNED, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 18, 62, 64
-"""Results of verification, as in OpenSSL's x509_vfy.h."""
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "HTTP_REQUEST")
+_START = "start it, or correct broker.url or the network"
+_OLD = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
+_OURS = ("CERTIFICATE", "UNKNOWN_CA")
+"""Parts of OpenSSL's reasons: what answers speaks TLS that is too old, or of our certificate."""
 
 
 def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerError:
@@ -29,11 +31,7 @@ def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerErr
     if at.tls and isinstance(error, (ssl.SSLError, ConnectionResetError, BrokenPipeError)):
         return _of_tls(error, account, at)
     if code == _ACCESS_REFUSED or "auth mechanism" in text:
-        who = f"the user {account.user}" if account.user else "the client certificate"
-        return BrokerDenied(
-            f"the broker at {at} refuses {who}",
-            f"correct {account.table}.user and its password, or the user at the broker",
-        )
+        return _of_login(account, at, text)
     if code == _NOT_ALLOWED and "limit" not in text:
         who = account.user or "us"
         return BrokerDenied(
@@ -42,8 +40,26 @@ def of_connection(error: Exception, account: Account, at: Endpoint) -> BrokerErr
         )
     if code == _UNEXPECTED_FRAME or isinstance(error, (struct.error, KeyError, TypeError, ValueError)):
         return BrokerUnreachable(f"what answers at {at} does not speak AMQP 0-9-1", "correct broker.url")
-    return BrokerUnreachable(
-        f"the broker at {at} is not reached ({text})", "start it, or correct broker.url or the network"
+    hung_up = isinstance(error, (ConnectionResetError, BrokenPipeError)) or "closed connection" in text
+    remedy = "see its log; if its port is one for TLS, write amqps:// in broker.url" if hung_up else _START
+    return BrokerUnreachable(f"the broker at {at} is not reached ({text})", remedy)
+
+
+def _of_login(account: Account, at: Endpoint, text: str) -> BrokerDenied:
+    if account.user:
+        return BrokerDenied(
+            f"the broker at {at} refuses the user {account.user}",
+            f"correct {account.table}.user and its password, or the user at the broker",
+        )
+    if "auth mechanism" in text:
+        return BrokerDenied(
+            f"the broker at {at} takes no client certificate for a login",
+            f"enable rabbitmq_auth_mechanism_ssl and EXTERNAL for it, or set {account.table}.user",
+        )
+    return BrokerDenied(
+        f"the broker at {at} knows no user by the client certificate {account.client_certificate}",
+        "add the user that it names there (ssl_cert_login_from says which), "
+        f"or set {account.table}.user and a password",
     )
 
 
@@ -118,35 +134,27 @@ def reason(error: Exception) -> str:
     return str(text) or type(error).__name__
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, account: Account, at: Endpoint) -> BrokerDenied:
-    authorities = account.ca_file or "the system's authorities"
-    sentences: dict[int, tuple[str, str]] = {
-        _EXPIRED: ("has expired", "renew it at the broker"),
-        _NOT_YET: ("is not valid yet", "set the clock, here or where it was made"),
-        _SELF_SIGNED: ("is signed by itself alone", "name it in broker.ca_file if it is the right one"),
-        _OTHER_HOST: ("is for another host", "write the host in broker.url as the certificate has it"),
-    }
-    sentences[_OTHER_ADDRESS] = sentences[_OTHER_HOST]
-    unknown = (f"is not signed by any of {authorities}", "name its authority in broker.ca_file")
-    what, remedy = sentences.get(error.verify_code, unknown)
-    return BrokerDenied(f"the certificate of the broker at {at} {what} ({error.verify_message})", remedy)
-
-
 def _of_tls(error: OSError, account: Account, at: Endpoint) -> BrokerError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _of_certificate(error, account, at)
+        what, remedy = certificate_fault(error, account.ca_file, "broker")
+        return BrokerDenied(f"the certificate of the broker at {at} {what}", remedy)
     told = getattr(error, "reason", None) or str(error)
-    ours = account.client_certificate or "(none)"
+    said = told.lower().replace("_", " ")
+    ours = account.client_certificate
     trusted = f"set {account.table}.client_certificate and client_key to one that it trusts"
+    doubt = f"does not trust our certificate {ours}" if ours else "demands a certificate"
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
         # In TLS 1.3 the client is done first: what the broker says of its certificate can be lost.
-        return BrokerUnreachable(
-            f"the broker at {at} hung up during or after the TLS handshake ({told})",
-            f"see its log; if it does not trust our certificate {ours}, {trusted}",
-        )
-    if any(word in told for word in _NO_TLS):
+        problem = f"the broker at {at} hung up during or after the TLS handshake ({said})"
+        return BrokerUnreachable(problem, f"see its log; if it {doubt}, {trusted}")
+    if is_plain(error):
         return BrokerDenied(f"what answers at {at} does not speak TLS", "correct the port in broker.url")
-    if "ALERT" in told:
-        said = told.lower().replace("_", " ")
-        return BrokerDenied(f"the broker at {at} refuses our certificate {ours} ({said})", trusted)
-    return BrokerDenied(f"TLS with the broker at {at} fails ({told.lower()})", "compare both sides' TLS")
+    if any(word in told for word in _OLD):
+        problem = f"the broker at {at} speaks no TLS that is new enough ({said})"
+        return BrokerDenied(problem, "enable TLS 1.2 or 1.3 there")
+    if any(word in told for word in _OURS):
+        refusal = f"refuses our certificate {ours}" if ours else "demands a certificate, and we have none"
+        return BrokerDenied(f"the broker at {at} {refusal} ({said})", trusted)
+    # In TLS 1.2, that there is no certificate is a failure of the handshake, as that there is no cipher.
+    remedy = f"compare both sides' TLS; if the broker {doubt}, {trusted}"
+    return BrokerDenied(f"TLS with the broker at {at} fails ({said})", remedy)

@@ -6,6 +6,7 @@ from pulseshim import State
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_cursor import SEEN, new_rows
 from pulseshim_plugins.buildbot_rows import Rows
+from pulseshim_plugins.buildbot_shape import misshapen
 from pulseshim_shims.buildbot_event import ChangeEvent, RequestEvent, RequestState, WorkerEvent, WorkerState
 from pulseshim_shims.buildbot_payload import Row
 
@@ -131,7 +132,7 @@ class Workers:
         A worker that is seen for the first time counts as having been away, unless it is the first look.
         """
         first = not self._state.get("cursor").get(WORKERS)
-        told = [row for row in heard if {"workerid", "name", "connected_to"} <= row.keys()]
+        told = [row for row in heard if not misshapen(WORKERS, [row])]
         for row in (*told, *self._client.rows(WORKERS)):
             key, place = str(row["workerid"]), self._state.get(WORKERS)
             number, _, before = place.get(key, "0 disconnected").partition(" ")

@@ -15,6 +15,7 @@ import urllib3
 
 from pulseshim import SettingsError, SourceUnavailable, seconds
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
+from pulseshim_plugins.buildbot_shape import misshapen
 from pulseshim_shims.buildbot_payload import Row
 
 _TRIES = 6
@@ -86,6 +87,8 @@ class Client:
         A parameter's value is made into text; True and False are written as Buildbot does. Raises
         `MasterUnavailable` or `SettingsError`.
         """
+        parameters = list(parameters)
+        fields = [value for name, value in parameters if name == "field"]
         query = urlencode([(name, _written(value)) for name, value in parameters])
         resource = f"api/v2/{quote(path)}" + (f"?{query}" if query else "")
         for number in range(1, _TRIES + 1):
@@ -96,9 +99,10 @@ class Client:
             self._check(answer, path)
             if answer.status == _GONE:
                 return []
-            rows = _rows(answer.data)
-            if rows is not None:
-                return rows
+            found = _rows(answer.data)
+            if found is not None:
+                self._refuse(path, misshapen(path, found, fields))
+                return list(found)
         raise MasterUnavailable(
             f"{self.base} gives answers that are cut short ({path})", "it is asked again; see its twistd.log"
         )
@@ -112,7 +116,9 @@ class Client:
     def after(self, resource: str, field: str, last: int, *more: tuple[str, Any]) -> list[Row]:
         """Give the next rows of a collection, a page of them at most, whose number is over `last`."""
         place = [(f"{field}__gt", last), ("order", field), ("limit", _PAGE)]
-        return self.rows(resource, [*place, *more])
+        rows = self.rows(resource, [*place, *more])
+        self._refuse(resource, "" if all(row[field] > last for row in rows) else "not those after a number")
+        return rows
 
     def among(self, resource: str, field: str, numbers: Iterable[int], *more: tuple[str, Any]) -> list[Row]:
         """Give the rows of a collection that have one of the numbers, in their order."""
@@ -169,6 +175,14 @@ class Client:
             preload_content=False,
         )
 
+    def _refuse(self, path: str, fault: str) -> None:
+        """Say by `MasterUnavailable` that rows cannot be used."""
+        if fault:
+            raise MasterUnavailable(
+                f"{self.base} gives rows of {path} that are not as Buildbot's are ({fault})",
+                "it is asked again; see that the url is of Buildbot 3 or 4, and nothing changes its answers",
+            )
+
     def _check(self, answer: urllib3.BaseHTTPResponse, path: str) -> None:
         if answer.status in _REFUSED:
             raise SettingsError(
@@ -197,8 +211,8 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
     return 0.0
 
 
-def _rows(content: bytes) -> list[Row] | None:
-    """Give the rows of an answer; None where it was cut short.
+def _rows(content: bytes) -> Any:
+    """Give the rows of an answer, whatever they are; None where it was cut short.
 
     Halves of surrogate pairs, which JSON may have and UTF-8 may not, become question marks.
     """
@@ -206,10 +220,10 @@ def _rows(content: bytes) -> list[Row] | None:
         answer = json.loads(content)
         if b"\\ud" in content.lower():
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    (rows,) = [part for name, part in answer.items() if name != "meta"] or [[]]
-    return list(rows)
+    parts = [part for name, part in answer.items() if name != "meta"]
+    return parts[0] if parts else []
 
 
 def _written(value: Any) -> str:

@@ -6,6 +6,7 @@ Buildbot keeps no event for those who are away, so none of them is relied on.
 import json
 import logging
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +39,9 @@ _KEY_WORDS = 3
 _OPEN_SECONDS = 10.0
 _SILENCE_SECONDS = 600.0
 _PIECE = 65536
+_LONGEST = 16 * 1024 * 1024
+_MOST_HINTS = 1000
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Hint(NamedTuple):
@@ -97,9 +101,11 @@ class WebSocketEvents:
     def _await_answers(self, count: int) -> None:
         deadline = time.monotonic() + _OPEN_SECONDS
         while count:
-            answer = json.loads(self._connection.recv(deadline - time.monotonic()))
+            if time.monotonic() > deadline or len(self._early) > _MOST_HINTS:
+                raise EventsLost("the websocket does not answer what it was asked")
+            answer = _object(self._connection.recv(deadline - time.monotonic()))
             if "k" in answer:
-                self._early += _hints(answer["k"].split("/"), answer["m"])
+                self._early += _hints(str(answer["k"]).split("/"), answer.get("m"))
             elif answer.get("code") != _OK:
                 raise EventsLost(f"the websocket refuses to subscribe: {answer}")
             else:
@@ -108,14 +114,17 @@ class WebSocketEvents:
     def wait(self, timeout: float) -> list[Hint]:
         """Give the hints that came, or none after `timeout` seconds."""
         hints, self._early = self._early, []
+        deadline = time.monotonic() + timeout
         try:
-            while True:
-                answer = json.loads(self._connection.recv(0 if hints else timeout))
+            while len(hints) < _MOST_HINTS:
+                left = max(deadline - time.monotonic(), 0)
+                answer = _object(self._connection.recv(0 if hints else left))
                 hints += _hints(str(answer.get("k", "")).split("/"), answer.get("m"))
         except TimeoutError:
             return hints
         except (OSError, ValueError, websockets.WebSocketException) as error:
             raise EventsLost(str(error)) from error
+        return hints
 
     def close(self) -> None:
         """Close the connection."""
@@ -153,6 +162,8 @@ class ServerSentEvents:
         piece = self._answer.read1(_PIECE)
         if not piece:
             raise EventsLost("the SSE stream ended")
+        if len(self._rest) > _LONGEST:
+            raise EventsLost("the SSE stream has an event that does not end")
         *whole, self._rest = (self._rest + piece).replace(b"\r\n", b"\n").split(b"\n\n")
         return [_event(block.decode("utf-8", "replace")) for block in whole]
 
@@ -162,8 +173,9 @@ class ServerSentEvents:
                 hints = []
                 for name, text in self._read():
                     if name == "event":
-                        answer = json.loads(text)
-                        hints += _hints(answer["key"], answer["message"])
+                        answer = _object(text)
+                        key = answer.get("key")
+                        hints += _hints(key if isinstance(key, list) else [], answer.get("message"))
                 self._hints.put(hints)
         except Exception as error:  # noqa: BLE001 - whatever ends the thread ends what it listens to
             self._hints.put(EventsLost(f"{type(error).__name__}: {error}"))
@@ -173,9 +185,11 @@ class ServerSentEvents:
     def wait(self, timeout: float) -> list[Hint]:
         """Give the hints that came, or none after `timeout` seconds."""
         hints: list[Hint] = []
+        deadline = time.monotonic() + timeout
         with suppress(queue.Empty):
-            while True:
-                came = self._hints.get(timeout=0 if hints else timeout)
+            while len(hints) < _MOST_HINTS:
+                left = max(deadline - time.monotonic(), 0)
+                came = self._hints.get(timeout=0 if hints else left)
                 if isinstance(came, EventsLost):
                     raise came
                 hints += came
@@ -229,7 +243,18 @@ def _event(block: str) -> tuple[str, str]:
     return fields.get("event", ""), fields.get("data", "")
 
 
-def _hints(key: list[str], row: Any) -> list[Hint]:
-    if len(key) != _KEY_WORDS or not key[1].isdigit() or not isinstance(row, dict):
+def _object(text: str | bytes) -> dict[str, Any]:
+    """Give the object that is JSON in a text. Raises ValueError where there is none."""
+    try:
+        answer = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    if not isinstance(answer, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - it is the text that is wrong
+    return answer
+
+
+def _hints(key: list[Any], row: Any) -> list[Hint]:
+    if len(key) != _KEY_WORDS or not _NUMBER.fullmatch(str(key[1])) or not isinstance(row, dict):
         return []
-    return [Hint(key[0], int(key[1]), row)]
+    return [Hint(str(key[0]), int(key[1]), row)]

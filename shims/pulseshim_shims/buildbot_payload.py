@@ -19,6 +19,7 @@ Property: TypeAlias = tuple[str, Any, str]
 """Name, value and source of a property."""
 
 _LARGEST = 2**63
+_DEEPEST = 50
 _LATEST = 253402300799
 
 
@@ -137,14 +138,19 @@ def properties(found: Row | None, hide: Sequence[str]) -> list[Property]:
     ]
 
 
-def plain(value: Any) -> Any:
-    """Give a value of a property as JSON can hold it: numbers beyond 64 bits become texts."""
+def plain(value: Any, depth: int = _DEEPEST) -> Any:
+    """Give a value of a property as JSON can hold it: numbers beyond 64 bits become texts.
+
+    What is nested deeper than fifty levels becomes null.
+    """
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
         return str(value)
+    if isinstance(value, Mapping | list | tuple) and depth <= 0:
+        return None
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): plain(part, depth - 1) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [plain(part, depth - 1) for part in value]
     return value
 
 

@@ -1,11 +1,10 @@
 """Every secret that pulseshim is given, or meets on its way, is marked, and looked for where none may be."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +14,9 @@ from urllib.request import urlopen
 import pytest
 
 from tests.bugzilla_server import BugzillaServer, failure
+from tests.buildbot_rows import ROWS, master_answer
 from tests.node import free_port
+from tests.web import Web
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Site
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.broker
 
+EXCHANGES = ("exchange/gitpushes/v1", "exchange/hgpushes/v1", "exchange/build/")
 MARK = "s3cr3t"
-BROKER, KEY, MASTER, REMOTE, PUSHER, HGRC, ENVIRONMENT = (
-    f"{MARK}-{name}" for name in ("broker", "key", "master", "remote", "pusher", "hgrc", "environment")
+BROKER, KEY, MASTER, REMOTE, PUSHER, HGRC, ENVIRONMENT, PROPERTY = (
+    f"{MARK}-{name}"
+    for name in ("broker", "key", "master", "remote", "pusher", "hgrc", "environment", "property")
 )
+FIRST_LOOK = 12
 HG = str(Path(sys.executable).with_name("hg"))
 
 
@@ -57,6 +61,20 @@ def failing_master() -> Iterator[str]:
 
 
 @pytest.fixture
+def telling() -> Iterator[Web]:
+    """Give a master with a build, some of whose properties hold what nobody must read."""
+    names = ("deploy_password", "API_KEY", "github-token", "secretary", "aws_credentials")
+    hidden = {name: [{"deep": [PROPERTY]}, PROPERTY] for name in names}
+    builds = [{**build, "properties": {**hidden, "shown": ["seen", "test"]}} for build in ROWS["builds"]]
+    web = Web()
+    web.answer = lambda path, number: master_answer(
+        path, filled=number > FIRST_LOOK, rows={**ROWS, "builds": builds}
+    )
+    yield web
+    web.close()
+
+
+@pytest.fixture
 def bugzilla() -> Iterator[BugzillaServer]:
     """Give a Bugzilla that knows the marked key."""
     server = BugzillaServer()
@@ -65,7 +83,7 @@ def bugzilla() -> Iterator[BugzillaServer]:
     server.close()
 
 
-def configure(site: "Site", broker: str, bugzilla: str, master: str, port: int) -> None:
+def configure(site: "Site", broker: str, bugzilla: str, masters: Sequence[str], port: int) -> None:
     """Write settings with all sources on, and each secret into a file of its own."""
     files = {"broker": BROKER, "key": KEY, "master": MASTER}
     for name, text in files.items():
@@ -78,7 +96,8 @@ def configure(site: "Site", broker: str, bugzilla: str, master: str, port: int) 
         f'[plugins.hg]\nrepositories = {{"{root / "hg"}" = "https://hg.example.org"}}\n'
         f'[plugins.bugzilla.servers.main]\nurl = "{bugzilla}"\n'
         f'api_key_file = "{root / "key"}"\nevery = "1s"\n'
-        f'[plugins.buildbot.masters.ci]\nurl = "{master}"\n'
+        f'[plugins.buildbot.masters.telling]\nurl = "{masters[1]}"\nevents = "none"\nevery = "500ms"\n'
+        f'[plugins.buildbot.masters.ci]\nurl = "{masters[0]}"\n'
         f'user = "ci"\npassword_file = "{root / "master"}"\n',
     )
 
@@ -122,17 +141,18 @@ def command_lines(pid: int) -> bytes:
 
 
 def test_no_secret_is_found_where_it_does_not_belong(
-    make_site: Callable[..., "Site"], vhost: "VirtualHost", bugzilla: BugzillaServer
+    make_site: Callable[..., "Site"], vhost: "VirtualHost", bugzilla: BugzillaServer, telling: Web
 ) -> None:
     """Logs at debug level, what verbs print, messages, metrics, command lines, every byte of the store."""
     vhost.node.add_user("marked", BROKER)
     vhost.node.permit(vhost.name, "marked", configure=".*", write=".*", read=".*")
     port = free_port()
-    queues = [vhost.bind_queue(name) for name in ("exchange/gitpushes/v1", "exchange/hgpushes/v1")]
+    queues = [vhost.bind_queue(name) for name in EXCHANGES]
+    built = vhost.bind_queue("exchange/build/", "build.#.log_uploaded")
     found: dict[str, bytes] = {}
     with failing_master() as master:
         site = make_site(vhost.url)
-        configure(site, vhost.url, bugzilla.url, master, port)
+        configure(site, vhost.url, bugzilla.url, (master, telling.url), port)
         site.environ |= {"DEPLOY_TOKEN": ENVIRONMENT, "GIT_ASKPASS": f"/bin/echo {PUSHER}"}
         site.git("config", "remote.x.url", f"https://ci:{REMOTE}@example.org/x", directory=site.repository)
         process = start_debugging(site)
@@ -144,6 +164,7 @@ def test_no_secret_is_found_where_it_does_not_belong(
             site.wait_until(lambda: len(bugzilla.requests) > 3, "Bugzilla asked")
             bugzilla.faults = lambda _: failure(100500, f"the key {KEY} of poller:{KEY}@x is odd", status=500)
             site.wait_until(lambda: "poll failed" in site.log, "a failure of Bugzilla")
+            site.wait_until(lambda: vhost.take(built), "a build announced")
             site.wait_until(site.is_done, "published")
             found["command lines"] = command_lines(process.pid)
             with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -180,9 +201,9 @@ def test_no_secret_is_found_where_it_does_not_belong(
     told = {name for name, text in found.items() if MARK.encode() in text}
 
     assert told == set()
-    assert [len(each) for each in held] == [1, 1]
+    assert [len(each) for each in held[:2]] == [1, 1]
+    assert b'"shown"' in found["messages"]
     assert b"broker connected" in found["log"]
     assert b"no-such-feed" in found["parked show"]
     assert b"pulseshim" in found["command lines"]
     assert any(path.endswith("outbox.sqlite3") for path in found)
-    assert os.path.exists(site.store)

@@ -1,6 +1,5 @@
 """The publisher on a real broker: confirms, returns, refusals, exchanges."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -9,16 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pulseshim.account import Account
-from pulseshim.envelope import Envelope
-from pulseshim.errors import BrokerError, BrokerUnreachable, ExchangeRefused, PublishRefused
+from pulseshim.errors import BrokerUnreachable, ExchangeRefused, PublishRefused
 from pulseshim.publisher import Publisher, Settled
+from tests.publishing import EXCHANGE, envelope, failing, settle_all
 
 if TYPE_CHECKING:
     from tests.conftest import VirtualHost
 
 pytestmark = pytest.mark.broker
 
-EXCHANGE = "exchange/guest/test"
 Opened = Callable[..., Publisher]
 
 
@@ -36,46 +34,6 @@ def opened(vhost: "VirtualHost") -> Iterator[Opened]:
     yield make
     for publisher in publishers:
         publisher.close()
-
-
-def envelope(number: int, *, exchange: str = EXCHANGE, body: bytes | None = None) -> Envelope:
-    """Give the envelope of a test message."""
-    return Envelope(
-        message_id=f"id-{number}",
-        exchange=exchange,
-        routing_key="group/project",
-        sequence=number,
-        type="git.push",
-        version=1,
-        sent=1764025361482,
-        body=json.dumps(number).encode() if body is None else body,
-    )
-
-
-def settle_all(publisher: Publisher) -> Settled:
-    """Settle until nothing is in flight, within ten seconds."""
-    confirmed: list[int] = []
-    nacked: list[int] = []
-    returned = 0
-    deadline = time.monotonic() + 10
-    while publisher.in_flight and time.monotonic() < deadline:
-        settled = publisher.settle(1)
-        confirmed += settled.confirmed
-        nacked += settled.nacked
-        returned += settled.returned
-    return Settled(confirmed=tuple(sorted(confirmed)), nacked=tuple(sorted(nacked)), returned=returned)
-
-
-def failing(publisher: Publisher, kind: type[BrokerError]) -> str:
-    """Settle until it fails as expected, within ten seconds, and give what the error says."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            publisher.settle(0.1)
-        except kind as error:
-            return str(error)
-        time.sleep(0.01)
-    pytest.fail(f"no {kind.__name__} came")
 
 
 def test_a_window_of_messages_is_confirmed_by_the_numbers_of_the_caller(

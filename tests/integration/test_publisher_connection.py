@@ -1,102 +1,26 @@
-"""The publisher's connection: refused, denied, TLS, cut, black-holed, failed over."""
+"""The publisher's connection: refused, denied, cut, black-holed, failed over."""
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 from msgspec import structs
 
 from pulseshim.account import Account
-from pulseshim.envelope import Envelope
-from pulseshim.errors import BrokerDenied, BrokerError, BrokerUnreachable
+from pulseshim.errors import BrokerUnreachable
 from pulseshim.publisher import Publisher, Settled
+from tests.publishing import EXCHANGE, at, denial, envelope, failing, settle_all
 
 if TYPE_CHECKING:
-    from tests.conftest import RabbitMQ, TcpProxy, VirtualHost
+    from tests.conftest import TcpProxy, VirtualHost
 
 pytestmark = pytest.mark.broker
 
-EXCHANGE = "exchange/guest/test"
 Making = Callable[[Account], Publisher]
 Proxies = Callable[..., "TcpProxy"]
-
-
-@pytest.fixture
-def make() -> Iterator[Making]:
-    """Give a maker of publishers, which are closed at the end."""
-    publishers: list[Publisher] = []
-
-    def make(account: Account) -> Publisher:
-        publishers.append(Publisher(account, [EXCHANGE]))
-        return publishers[-1]
-
-    yield make
-    for publisher in publishers:
-        publisher.close()
-
-
-@pytest.fixture
-def account(vhost: "VirtualHost") -> Account:
-    """Give an account of the test's virtual host that is not very patient."""
-    return Account(
-        name="", urls=(vhost.url,), user="guest", password="guest", connect_timeout=1, confirm_timeout=1
-    )
-
-
-def at(account: Account, *ports: int, host: str = "127.0.0.1", tls: bool = False) -> Account:
-    """Give the account with the same virtual host on other ports of the loopback interface."""
-    scheme = "amqps" if tls else "amqp"
-    path = account.urls[0].rpartition("/")[2]
-    return replace(account, urls=tuple(f"{scheme}://{host}:{port}/{path}" for port in ports))
-
-
-def envelope(number: int) -> Envelope:
-    """Give the envelope of a test message."""
-    return Envelope(
-        message_id=f"id-{number}",
-        exchange=EXCHANGE,
-        routing_key="group/project",
-        sequence=number,
-        type="git.push",
-        version=1,
-        sent=1764025361482,
-        body=str(number).encode(),
-    )
-
-
-def settle_all(publisher: Publisher) -> Settled:
-    """Settle until nothing is in flight, within ten seconds."""
-    confirmed: list[int] = []
-    deadline = time.monotonic() + 10
-    while publisher.in_flight and time.monotonic() < deadline:
-        confirmed += publisher.settle(1).confirmed
-    return Settled(confirmed=tuple(sorted(confirmed)))
-
-
-def failing(publisher: Publisher, kind: type[BrokerError]) -> str:
-    """Settle until it fails as expected, within ten seconds, and give what the error says."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            publisher.settle(0.1)
-        except kind as error:
-            return str(error)
-        time.sleep(0.01)
-    pytest.fail(f"no {kind.__name__} came")
-
-
-def denial(publisher: Publisher) -> str:
-    """Open and give what the denial says."""
-    with pytest.raises(BrokerDenied) as raised:
-        publisher.open()
-    assert not publisher.connected
-    return str(raised.value)
 
 
 def test_a_wrong_password_is_a_denial_that_names_the_user(make: Making, account: Account) -> None:
@@ -318,140 +242,3 @@ def test_when_no_url_is_reached_each_is_named(make: Making, account: Account, tc
 
     with pytest.raises(BrokerUnreachable, match=rf"{first.port} is not reached .*; .*{second.port} is not"):
         make(at(account, first.port, second.port)).open()
-
-
-def test_tls_is_verified_against_the_authority(
-    make: Making, account: Account, rabbitmq: "RabbitMQ", vhost: "VirtualHost"
-) -> None:
-    """With the right authority, messages of all sizes go over TLS."""
-    queue = vhost.bind_queue(EXCHANGE)
-    publisher = make(replace(at(account, rabbitmq.tls_port, tls=True), ca_file=str(rabbitmq.ca_file)))
-    publisher.open()
-
-    for number in range(500):
-        publisher.publish(number, structs.replace(envelope(number), body=b"x" * (number * 100)))
-    settled = settle_all(publisher)
-
-    assert settled.confirmed == tuple(range(500))
-    assert [len(message.body or b"") for message in vhost.take(queue)] == [100 * n for n in range(500)]
-
-
-def test_an_authority_that_is_not_known_is_a_denial(
-    make: Making, account: Account, rabbitmq: "RabbitMQ"
-) -> None:
-    """Without ca_file the system's authorities decide, and they do not know the test's."""
-    told = denial(make(at(account, rabbitmq.tls_port, tls=True)))
-
-    assert "is not signed by any of the system's authorities" in told
-    assert "broker.ca_file" in told
-
-
-def make_certificates(directory: Path) -> dict[str, tuple[trustme.LeafCert, str]]:
-    """Give bad certificates by name, each with the authority that verifies all else about it."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(directory / "ca.pem")
-    yesterday = datetime.now(UTC) - timedelta(days=1)
-    alone = trustme.CA()
-    itself = trustme.LeafCert(alone.private_key_pem.bytes(), alone.cert_pem.bytes(), [])
-    return {
-        "expired": (authority.issue_cert("127.0.0.1", not_after=yesterday), "has expired"),
-        "other host": (authority.issue_cert("other.example.org"), "is for another host"),
-        "self-signed": (itself, "is signed by itself alone"),
-    }
-
-
-@pytest.mark.parametrize("name", ["expired", "other host", "self-signed"])
-def test_each_fault_of_a_certificate_is_a_denial_with_a_sentence_of_its_own(
-    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost", tmp_path: Path, name: str
-) -> None:
-    """Expired, for another host, signed by itself: each has another remedy."""
-    certificate, sentence = make_certificates(tmp_path)[name]
-    proxy = tcp_proxy(vhost.node.port, certificate)
-
-    told = denial(make(replace(at(account, proxy.port, tls=True), ca_file=str(tmp_path / "ca.pem"))))
-
-    assert sentence in told
-
-
-def test_a_certificate_for_the_name_localhost_is_verified_by_that_name(
-    make: Making, account: Account, tcp_proxy: Proxies, vhost: "VirtualHost", tmp_path: Path
-) -> None:
-    """The name that is verified is the one in the URL, whatever address it has."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    proxy = tcp_proxy(vhost.node.port, authority.issue_cert("localhost"))
-    by_name = at(account, proxy.port, host="localhost", tls=True)
-    publisher = make(replace(by_name, ca_file=str(tmp_path / "ca.pem")))
-
-    publisher.open()
-
-    assert publisher.address == f"localhost:{proxy.port}"
-
-
-def test_a_port_without_tls_is_a_denial_that_says_so(
-    make: Making, account: Account, vhost: "VirtualHost"
-) -> None:
-    """amqps:// with the port of amqp:// is a common mistake."""
-    with pytest.raises(BrokerError, match=f"127.0.0.1:{vhost.node.port}"):
-        make(at(account, vhost.node.port, tls=True)).open()
-
-
-def test_a_client_certificate_is_a_login(
-    make: Making, account: Account, rabbitmq: "RabbitMQ", vhost: "VirtualHost", tmp_path: Path
-) -> None:
-    """Where the broker takes certificates, no password is needed."""
-    ours = rabbitmq.ca.issue_cert("certified.example.org", common_name="certified")
-    ours.private_key_and_cert_chain_pem.write_to_path(tmp_path / "us.pem")
-    rabbitmq.add_user("certified", "unused")
-    rabbitmq.permit(vhost.name, "certified")
-    certified = replace(
-        at(account, rabbitmq.tls_port, tls=True),
-        user="",
-        password="",
-        ca_file=str(rabbitmq.ca_file),
-        client_certificate=str(tmp_path / "us.pem"),
-    )
-    publisher = make(certified)
-
-    publisher.open()
-    publisher.publish(1, envelope(1))
-
-    assert settle_all(publisher).confirmed == (1,)
-
-
-def test_a_client_certificate_that_the_broker_does_not_trust_is_named(
-    make: Making, account: Account, rabbitmq: "RabbitMQ", tmp_path: Path
-) -> None:
-    """The error names our certificate, not the broker's."""
-    strange = trustme.CA().issue_cert("us.example.org")
-    strange.private_key_and_cert_chain_pem.write_to_path(tmp_path / "us.pem")
-    certified = replace(
-        at(account, rabbitmq.tls_port, tls=True),
-        ca_file=str(rabbitmq.ca_file),
-        client_certificate=str(tmp_path / "us.pem"),
-    )
-
-    # The broker's alert can be lost with the connection; then the error cannot be a denial.
-    with pytest.raises(BrokerError, match=f"our certificate {tmp_path}/us.pem"):
-        make(certified).open()
-
-
-def test_tls_that_is_cut_or_falls_silent_is_found_out_and_given_up(
-    make: Making, account: Account, rabbitmq: "RabbitMQ", tcp_proxy: Proxies
-) -> None:
-    """Also where the bytes are encrypted, no call hangs."""
-    proxy = tcp_proxy(rabbitmq.tls_port)
-    publisher = make(replace(at(account, proxy.port, tls=True), ca_file=str(rabbitmq.ca_file)))
-    publisher.open()
-    start = time.monotonic()
-
-    proxy.cut()
-    cut = failing(publisher, BrokerUnreachable)
-    publisher.open()
-    proxy.black_hole()
-    publisher.publish(1, envelope(1))
-    silent = failing(publisher, BrokerUnreachable)
-
-    assert "was lost" in cut
-    assert "confirmed nothing" in silent
-    assert time.monotonic() - start < 15

@@ -8,16 +8,14 @@ import pytest
 from msgspec import structs
 
 from pulseshim.account import Account
-from pulseshim.envelope import Envelope
 from pulseshim.errors import BrokerUnreachable
 from pulseshim.publisher import Publisher
+from tests.publishing import EXCHANGE, envelope
 
 if TYPE_CHECKING:
     from tests.conftest import RabbitMQ, VirtualHost
 
 pytestmark = pytest.mark.broker
-
-EXCHANGE = "exchange/guest/test"
 
 
 @pytest.fixture
@@ -36,20 +34,6 @@ def publisher(own_vhost: "VirtualHost") -> Iterator[Publisher]:
     publisher.open()
     yield publisher
     publisher.close()
-
-
-def envelope(number: int) -> Envelope:
-    """Give the envelope of a test message."""
-    return Envelope(
-        message_id=f"id-{number}",
-        exchange=EXCHANGE,
-        routing_key="group/project",
-        sequence=number,
-        type="git.push",
-        version=1,
-        sent=1764025361482,
-        body=str(number).encode(),
-    )
 
 
 def wait_until(publisher: Publisher, is_so: Callable[[], bool]) -> set[int]:

@@ -7,8 +7,10 @@ the number of examples for each; `make fuzz` takes many.
 import json
 import math
 import os
+import queue
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,27 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from websockets.sync.server import ServerConnection, serve
 
-from pulseshim import Settings, SettingsError, SourceUnavailable
+from pulseshim import Checkpoint, Settings, SettingsError, SourceUnavailable
 from pulseshim.errors import PulseshimError
 from pulseshim.settings import load
 from pulseshim.spool import Misfit, parse
 from pulseshim.testing import MemoryState, invocation
 from pulseshim_plugins.bugzilla_options import read_servers
 from pulseshim_plugins.bugzilla_poll import Poller
+from pulseshim_plugins.buildbot_client import Client
+from pulseshim_plugins.buildbot_events import PATHS, EventsLost, Hint, WebSocketEvents
+from pulseshim_plugins.buildbot_listen import catch_up
+from pulseshim_plugins.buildbot_options import MasterOptions
 from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.git_update import parse_baseline, parse_updates
 from pulseshim_plugins.hg_options import HgOptions
 from pulseshim_plugins.hg_record import parse_record
+from pulseshim_shims.buildbot import buildbot_messages
 from tests.bugzilla_server import BugzillaServer, Reply
+from tests.buildbot_rows import ROWS, master_answer
+from tests.web import Answer, Web
 
 fuzz = settings(
     max_examples=int(os.environ.get("PULSESHIM_FUZZ", "50")),
@@ -166,6 +176,151 @@ def test_any_answer_of_a_bugzilla_is_understood_or_an_error(
     bugzilla.faults = lambda _: Reply(status, answer) if next(count) == nth else None
     with suppress(SourceUnavailable, SettingsError):
         list(Poller(server).poll(state))
+
+
+class Master(Web):
+    """A master that answers one of its requests, the number `fails`, with nonsense."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nonsense: Answer = (200, "application/json", b"")
+        self.fails = -1
+        self.filled = False
+        self.answer = self._answer
+        self._counted = 0
+
+    def begin(self, *, fails: int, nonsense: Answer) -> None:
+        """Count requests anew."""
+        self.fails, self.nonsense, self._counted = fails, nonsense, 0
+
+    def _answer(self, path: str, _number: int) -> Answer:
+        self._counted += 1
+        if self._counted == self.fails + 1:
+            return self.nonsense
+        return master_answer(path, filled=self.filled)
+
+
+@pytest.fixture(scope="module")
+def master() -> Iterator[Master]:
+    """Give a master whose answers can be spoilt."""
+    found = Master()
+    yield found
+    found.close()
+
+
+def spoilt(rows: list[dict[str, Any]], name: str, value: Any) -> list[dict[str, Any]]:
+    """Give rows with a value in the place of one field of each."""
+    return [{**row, name: value} for row in rows]
+
+
+row_answers = st.one_of(
+    st.sampled_from(list(ROWS)).flatmap(
+        lambda resource: st.builds(
+            lambda name, value: {resource: spoilt(ROWS[resource], name, value)},
+            st.sampled_from([*ROWS[resource][0], "properties", "results", "urls", "files", "sourcestamps"]),
+            st.one_of(values, st.just(10**30), st.just(1)),
+        )
+    ),
+    st.dictionaries(st.sampled_from([*ROWS, "meta", "error"]), values, max_size=3),
+    values,
+).map(lambda answer: json.dumps(answer).encode())
+
+
+def announced(master: Master, state: MemoryState) -> list[str]:
+    """Give the identities of what a look at a master brings, message by message."""
+    options = MasterOptions(url=master.url, timeout="500ms", steps=True)
+    events = (event for event in catch_up(state, options, lambda: 1.0) if not isinstance(event, Checkpoint))
+    messages = [message for event in events for message in buildbot_messages(event)]
+    for message in messages:
+        msgspec.json.encode(message.payload())
+    return [message.event_id.partition("/")[2] for message in messages]
+
+
+BUILD = {"changes/1", "buildrequests/1/submitted"} | {
+    f"builds/1/{state}" for state in ("started", "finished", "log_uploaded")
+}
+
+
+@fuzz
+@given(
+    content=st.one_of(row_answers, row_answers, st.binary(max_size=40)),
+    status=st.sampled_from([200, 200, 200, 404, 500]),
+    nth=st.integers(0, 20),
+)
+def test_any_answer_of_a_buildbot_is_understood_or_an_error_and_nothing_is_lost(
+    master: Master, content: bytes, status: int, nth: int
+) -> None:
+    """At whichever of its requests it comes: what is refused is found by the next look."""
+    state = MemoryState()
+    master.filled = False
+    master.begin(fails=-1, nonsense=(200, "", b""))
+    announced(master, state)
+    master.filled = True
+    before = MemoryState(state.entries)
+    master.begin(fails=nth, nonsense=(status, "application/json", content))
+
+    try:
+        announced(master, state)
+    except (SourceUnavailable, SettingsError):
+        master.begin(fails=-1, nonsense=(200, "", b""))
+        assert set(announced(master, before)) >= BUILD
+
+
+frames = st.one_of(
+    values.map(json.dumps),
+    st.fixed_dictionaries({"k": values, "m": values}).map(json.dumps),
+    st.builds(
+        lambda resource, number, row: json.dumps({"k": f"{resource}/{number}/new", "m": row}),
+        st.sampled_from(list(ROWS)),
+        st.one_of(st.integers(), st.text(max_size=3)),
+        values,
+    ),
+    st.text(max_size=30),
+    st.binary(max_size=30),
+    st.just("[" * 100_000),
+)
+
+
+@pytest.fixture(scope="module")
+def frames_of() -> Iterator[Callable[[list[str | bytes]], str]]:
+    """Give a way to serve frames, after the answers to what a websocket is asked, to who comes next."""
+    told: queue.SimpleQueue[list[str | bytes]] = queue.SimpleQueue()
+
+    def talk(connection: ServerConnection) -> None:
+        for _ in PATHS:
+            connection.recv()
+            connection.send('{"code": 200}')
+        for frame in told.get():
+            connection.send(frame)
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+
+        def give(those: list[str | bytes]) -> str:
+            told.put(those)
+            return f"http://127.0.0.1:{server.socket.getsockname()[1]}/"
+
+        yield give
+        server.shutdown()
+        thread.join()
+
+
+@fuzz
+@given(those=st.lists(frames, max_size=4))
+def test_any_frame_of_a_websocket_is_a_hint_or_nothing_or_the_end_of_hearing(
+    frames_of: Callable[[list[str | bytes]], str], those: list[str | bytes]
+) -> None:
+    """And a hint is always of a resource, a number and a row."""
+    with Client(MasterOptions(url=frames_of(those))) as client:
+        events = WebSocketEvents(client, PATHS)
+        hints: list[Hint] = []
+        with suppress(EventsLost):
+            while True:
+                hints += events.wait(5)
+        events.close()
+
+    assert [hint for hint in hints if hint.number < 0 or "/" in hint.resource] == []
 
 
 def _toml(tables: dict[str, Any]) -> str:

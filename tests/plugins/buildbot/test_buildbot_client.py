@@ -1,10 +1,8 @@
 """The client of the REST API beside servers that answer as real ones have been seen to."""
 
 import json
-import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +15,7 @@ from pulseshim_plugins.buildbot import pulseshim_problems
 from pulseshim_plugins.buildbot_client import Client, MasterUnavailable
 from pulseshim_plugins.buildbot_cursor import new_rows
 from pulseshim_plugins.buildbot_options import MasterOptions, masters
-
-Answer = tuple[int, str, bytes]
-
-
-class Web:
-    """A server whose answers a test gives, by the path and the number of requests before it."""
-
-    def __init__(self) -> None:
-        self.requests: list[str] = []
-        self.answer: Callable[[str, int], Answer] = lambda _path, _number: (404, "text/plain", b"")
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Answers as the test says; a length of more than the content is a connection that is cut."""
-
-            def do_GET(self) -> None:
-                """Answer."""
-                web.requests.append(self.path)
-                status, kind, content = web.answer(self.path, len(web.requests) - 1)
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_arguments: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    def close(self) -> None:
-        """End it."""
-        self.server.shutdown()
-        self._thread.join()
-        self.server.server_close()
+from tests.web import Answer, Web
 
 
 @pytest.fixture
@@ -72,13 +33,13 @@ def page(name: str, rows: list[dict[str, Any]]) -> Answer:
 
 def test_an_answer_that_is_cut_short_is_read_again(web: Web) -> None:
     """Half an answer is none: Buildbot 4.2 and 4.3 send some now and then."""
-    whole = page("builds", [{"buildid": 1}])
+    whole = page("changes", [{"changeid": 1}])
     web.answer = lambda _path, number: whole if number else (200, "application/json", whole[2][:-5])
 
     with Client(MasterOptions(url=web.url)) as client:
-        rows = client.rows("builds")
+        rows = client.rows("changes")
 
-    assert rows == [{"buildid": 1}]
+    assert rows == [{"changeid": 1}]
     assert len(web.requests) == 2
 
 
@@ -111,14 +72,42 @@ def test_what_is_no_answer_is_named(web: Web, answer: Answer, kind: type[Pulsesh
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"buildid": "s3cr3t"}], "buildid"),
+        ([{"changeid": 1}, 7], "Expected `object`"),
+        ([{"changeid": -1}], "Expected `int` >= 0"),
+        ([{"changeid": 2**70}], "Expected `int`"),
+        ("rows", "Expected `array`"),
+        ([{"changeid": 0}], "not those after a number"),
+    ],
+)
+def test_rows_that_are_none_of_a_master_are_an_error_that_says_why(web: Web, rows: Any, says: str) -> None:
+    """And it is told by the names and types of fields: what stands in them is nobody's business."""
+    web.answer = lambda _path, _number: page("changes", rows)
+
+    with Client(MasterOptions(url=web.url)) as client, pytest.raises(MasterUnavailable) as raised:
+        client.after("changes", "changeid", 0)
+
+    told = str(raised.value)
+    assert "rows of changes" in told
+    assert says.replace("buildid", "changeid") in told
+    assert "s3cr3t" not in told
+
+
 def test_half_a_surrogate_pair_becomes_a_question_mark(web: Web) -> None:
     """JSON may hold what UTF-8 may not."""
-    web.answer = lambda _path, _number: (200, "application/json", b'{"builds": [{"x": "a\\ud800b"}]}')
+    web.answer = lambda _path, _number: (
+        200,
+        "application/json",
+        b'{"changes": [{"changeid": 1, "x": "a\\ud800b"}]}',
+    )
 
     with Client(MasterOptions(url=web.url)) as client:
-        rows = client.rows("builds")
+        rows = client.rows("changes")
 
-    assert rows == [{"x": "a?b"}]
+    assert rows == [{"changeid": 1, "x": "a?b"}]
 
 
 def test_a_row_that_becomes_visible_late_is_found(web: Web) -> None:
