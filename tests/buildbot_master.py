@@ -10,7 +10,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -106,14 +108,8 @@ class BuildbotMaster:
         self._master: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self.headers: dict[str, str] = {}
-        (directory / "extra.py").write_text(f"SERVICES = []\nWWW = {{}}\n{extra}\n")
-        (directory / "master").mkdir()
-        configuration = MASTER_CFG.format(pb=self._pb, www=self.port, extra=directory / "extra.py")
-        (directory / "master" / "master.cfg").write_text(configuration)
-        (directory / "master" / "buildbot.tac").write_text(
-            BUILDBOT_TAC.format(directory=directory / "master")
-        )
-        self._run("buildbot", "upgrade-master", "--quiet", str(directory / "master"))
+        _configure(directory, self._pb, self.port, extra)
+        (directory / "master" / "state.sqlite").write_bytes(_new_database())
 
     def start(self) -> None:
         """Start the master and wait until it runs and its REST API answers."""
@@ -129,7 +125,7 @@ class BuildbotMaster:
         """Start a worker and wait until the master knows it is there."""
         place = self.directory / name
         if not place.exists():
-            self._run(
+            _run(
                 "buildbot-worker",
                 "create-worker",
                 "--quiet",
@@ -229,7 +225,7 @@ class BuildbotMaster:
         while not condition():
             if time.monotonic() > deadline:
                 pytest.fail(f"not {what} within {seconds} s\n{self._output('master')[-4000:]}")
-            time.sleep(0.05)
+            time.sleep(0.15)  # each question costs the master, too
 
     def _runs(self) -> int:
         """Give how often the master has come to run."""
@@ -256,15 +252,6 @@ class BuildbotMaster:
                 stderr=out,
             )
 
-    def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [str(PROGRAMS / program), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
     def _output(self, name: str) -> str:
         out = self.directory / f"{name}.out"
         return out.read_text(errors="replace") if out.exists() else ""
@@ -273,3 +260,27 @@ class BuildbotMaster:
         if process is not None and process.poll() is None:
             process.send_signal(number)
             process.wait(30)
+
+
+def _configure(directory: Path, pb: int, www: int, extra: str) -> None:
+    (directory / "extra.py").write_text(f"SERVICES = []\nWWW = {{}}\n{extra}\n")
+    master = directory / "master"
+    master.mkdir()
+    (master / "master.cfg").write_text(MASTER_CFG.format(pb=pb, www=www, extra=directory / "extra.py"))
+    (master / "buildbot.tac").write_text(BUILDBOT_TAC.format(directory=master))
+
+
+@cache
+def _new_database() -> bytes:
+    """Give the database of a master that never ran: to make it takes seconds, and it names no master."""
+    with TemporaryDirectory(prefix="buildbot-") as directory:
+        _configure(Path(directory), 1, 1, "")
+        master = Path(directory) / "master"
+        _run("buildbot", "upgrade-master", "--quiet", str(master))
+        return (master / "state.sqlite").read_bytes()
+
+
+def _run(program: str, *arguments: str) -> None:
+    command = [str(PROGRAMS / program), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -64,6 +64,7 @@ class Poller:
         begin = min(at, cursor.get("begin", at))
         walk = {"walk": min(at, cursor["walk"])} if "walk" in cursor else {}
         state.set(_CURSOR, {"time": min(at, cursor.get("time", at)), "begin": begin, **walk})
+        state.set(_RECENT, {})
 
     def _changed(self, client: Client, state: State) -> Iterator[BugEvent | Checkpoint]:
         now = client.time()
@@ -98,9 +99,13 @@ class Poller:
         recent = state.get(_RECENT)
         new = [bug for at, bug in page if recent.get(str(bug)) != at]
         anonymous = self._anonymous_client()
-        yield from public_now(anonymous, identity, read_candidates(anonymous, new), started)
-        # What the next poll meets again within the overlap need not be read again.
-        kept = recent | {str(bug): at for at, bug in page}
+        shown = set()
+        for public in public_now(anonymous, identity, read_candidates(anonymous, new), started):
+            shown.add(public.id)
+            yield public
+        # What the next poll meets again within the overlap need not be read again. But what was not shown is
+        # asked for again: a replica may not know yet that it is there, or public.
+        kept = recent | {str(bug): at for at, bug in page if bug in shown}
         edge = _before(now, self._server.options.overlap)
         state.set(_RECENT, {bug: at for bug, at in kept.items() if at >= edge})
 

@@ -9,7 +9,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from buildbot.util import toJson
@@ -21,7 +23,11 @@ from pulseshim.recorder import record
 
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 10.0
-_LONGEST_QUEUE = 10000
+
+LONGEST_QUEUE = 10_000
+"""How many starts and ends of builds wait in memory for a spool that cannot be written."""
+
+Put = Callable[[bytes, bytes, int], None]
 
 
 class PulseshimReporter(BuildbotService):  # type: ignore[misc] # Buildbot has no types of its own
@@ -39,10 +45,9 @@ class PulseshimReporter(BuildbotService):  # type: ignore[misc] # Buildbot has n
     def reconfigService(self, master: str, spool: str) -> Generator[Any, Any, None]:  # noqa: N802
         """Begin to record, or go on with other names."""
         yield self._unsubscribe()
-        self._feed, self._spool = f"buildbot.{master}", spool
         self._incarnation = f"pid{os.getpid()}-boot{int(time.time())}"
         self._lock = defer.DeferredLock()
-        self._writer: Writer | None = Writer(self._feed, self._spool)
+        self._writer: Writer | None = Writer(partial(_put, spool, f"buildbot.{master}"))
         for state in ("new", "finished"):
             consumer = yield self.master.mq.startConsuming(self._take, ("builds", None, state))
             self._consumers.append(consumer)
@@ -101,43 +106,78 @@ class PulseshimReporter(BuildbotService):  # type: ignore[misc] # Buildbot has n
         )
 
 
+def _put(spool: str, feed: str, state: bytes, content: bytes, now: int) -> None:
+    try:
+        place = os.fsencode(os.getcwd())
+        record(  # type: ignore[no-untyped-call] # it starts in hooks, where typing would cost
+            os.fsencode(spool), os.fsencode(feed), [state], [], content, place, now, os.urandom(16)
+        )
+    except OSError as error:
+        raise OSError(f"{spool} cannot be written ({error})") from error
+
+
 def _complain(failure: Any) -> None:
     log.err(failure, "pulseshim: a build was not recorded")  # type: ignore[no-untyped-call] # Twisted's
 
 
 class Writer:
-    """A thread that writes invocations down, in the order they come, and again where that fails."""
+    """A thread that writes builds down, in the order they come, and tries again where that fails.
 
-    def __init__(self, feed: str, spool: str) -> None:
-        self._feed, self._spool = os.fsencode(feed), os.fsencode(spool)
-        self._queue: queue.Queue[tuple[bytes, bytes, int] | None] = queue.Queue(_LONGEST_QUEUE)
+    `put` writes one: its state, its content, and when it was collected, in nanoseconds since 1970; it raises
+    OSError. That it fails, and that something is left out, is logged once, and once more when it is over.
+    """
+
+    def __init__(self, put: Put, *, pause: float = _RETRY_SECONDS, patience: float = _STOP_SECONDS) -> None:
+        self._put = put
+        self._pause, self._patience = pause, patience
+        self._queue: queue.Queue[tuple[bytes, bytes, int] | None] = queue.Queue(LONGEST_QUEUE)
+        self._left_out = 0
+        self._is_failing = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulseshim", daemon=True)
         self._thread.start()
 
     def write(self, content: dict[str, Any], state: str) -> None:
-        """Have something written; never waits, and raises `queue.Full` where 10,000 wait already."""
+        """Have something written; never waits. Where 10,000 wait already, it is left out."""
         encoded = json.dumps(content, default=toJson).encode()
-        self._queue.put_nowait((state.encode(), encoded, time.time_ns()))
+        try:
+            self._queue.put_nowait((state.encode(), encoded, time.time_ns()))
+        except queue.Full:
+            self._left_out += 1
+            if self._left_out == 1:
+                log.msg(f"pulseshim: {LONGEST_QUEUE} wait to be recorded, what comes now is left out")
 
     def stop(self) -> None:
         """Write what is left, for ten seconds at most."""
+        until = time.monotonic() + self._patience
         self._stopping.set()
-        self._queue.put(None)
-        self._thread.join(_STOP_SECONDS)
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=self._patience)
+            self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            while not self._is_written(*item) and not self._stopping.is_set():
-                self._stopping.wait(_RETRY_SECONDS)
+            while not (is_written := self._is_written(*item)) and not self._stopping.is_set():
+                self._stopping.wait(self._pause)
+            self._left_out += not is_written
+            if is_written and self._queue.empty():
+                self._tell_what_was_left_out()
+        self._tell_what_was_left_out()
 
     def _is_written(self, state: bytes, content: bytes, now: int) -> bool:
-        place = os.fsencode(os.getcwd())
         try:
-            record(  # type: ignore[no-untyped-call] # it starts in hooks, where typing would cost
-                self._spool, self._feed, [state], [], content, place, now, os.urandom(16)
-            )
+            self._put(state, content, now)
         except OSError as error:
-            log.msg(f"pulseshim: {os.fsdecode(self._spool)} cannot be written ({error}), correct it")
+            if not self._is_failing:
+                log.msg(f"pulseshim: {error}; correct it, it is tried again")
+            self._is_failing = True
             return False
+        if self._is_failing:
+            log.msg("pulseshim: builds are recorded again")
+        self._is_failing = False
         return True
+
+    def _tell_what_was_left_out(self) -> None:
+        if self._left_out:
+            log.msg(f"pulseshim: {self._left_out} starts and ends were left out, a listener tells of them")
+        self._left_out = 0

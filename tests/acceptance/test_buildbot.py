@@ -187,7 +187,8 @@ def test_a_consumer_holds_what_the_master_has_to_tell(master: BuildbotMaster, se
     """
     service.start()
     for builder in ("good", "bad", "warn", "skip", "a.b c/d ü", "props"):
-        master.build(builder)
+        master.force(builder)
+    master.wait_until(lambda: not master.rows("buildrequests?complete=false"), "built")
     master.send_change(author="Ada <ada@example.org>", comments="Fix", revision="abc", files='["a.py"]')
     master.running("slow")
     stop_builds(master)

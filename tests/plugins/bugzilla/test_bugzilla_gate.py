@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pulseshim import Envelope, Exchange, SourceUnavailable
+from pulseshim import Checkpoint, Envelope, Exchange, SourceUnavailable
 from pulseshim.envelope import seal
 from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_admit import Gatekeeper
@@ -13,7 +13,7 @@ from pulseshim_plugins.bugzilla_client import Client
 from pulseshim_plugins.bugzilla_gate import Candidate, public_now, read_candidates, still_public
 from pulseshim_plugins.bugzilla_poll import Poller
 from pulseshim_shims.bugzilla import CHANGES, BugChange, BugClosedMessage, PublicBug
-from tests.bugzilla_server import KEY, BugzillaServer, Request, page
+from tests.bugzilla_server import KEY, BugzillaServer, Reply, Request, page
 
 if TYPE_CHECKING:
     from pulseshim_plugins.bugzilla_options import Server
@@ -249,6 +249,26 @@ def test_a_poll_tells_each_change_of_a_public_bug_once(
     assert [event.id for event in first if isinstance(event, PublicBug)] == [1]
     assert [event for event in second if isinstance(event, PublicBug)] == []
     assert SECRET not in f"{first}{second}{state.entries}"
+
+
+def test_a_public_bug_that_a_replica_does_not_show_yet_is_asked_for_again(
+    bugzilla: BugzillaServer, configure: Configure
+) -> None:
+    """Id and time are told at once, what changed with the next poll; a rewound poll reads it once more."""
+    poller, state = Poller(configure(bugzilla.url, changes=True)), MemoryState()
+    list(poller.poll(state))
+    bugzilla.file()
+    nothing = Reply(body=b'{"bugs":[]}')
+    bugzilla.faults = lambda request: nothing if "id" in request.query else None
+    first = list(poller.poll(state))
+    bugzilla.faults = lambda _: None
+
+    second, third = list(poller.poll(state)), list(poller.poll(state))
+    poller.rewind(state, bugzilla.now)
+    fourth = list(poller.poll(state))
+
+    kinds = [{type(event) for event in events} - {Checkpoint} for events in (first, second, third, fourth)]
+    assert kinds == [{BugChange}, {BugChange, PublicBug}, {BugChange}, {BugChange, PublicBug}]
 
 
 def test_a_bug_that_turns_private_between_the_poll_and_the_reading_is_told_by_id_alone(

@@ -3,14 +3,17 @@
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pulseshim import SettingsError, SourceUnavailable
+from pulseshim import Envelope, Exchange, SettingsError, SourceUnavailable
+from pulseshim.database import Database
+from pulseshim.outbox import Outbox, Outgoing
 from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_poll import Poller
-from pulseshim_shims.bugzilla import BugChange
+from pulseshim_shims.bugzilla import BugChange, SimpleBugMessage, simple_messages
 from tests.bugzilla_server import BugzillaServer, Request, page
 
 if TYPE_CHECKING:
@@ -253,6 +256,34 @@ def test_a_rewound_poll_gives_all_that_changed_since(bugzilla: BugzillaServer, c
 
     assert behind == [(1, at)]
     assert state.get("cursor")["time"] == cursor
+
+
+def test_what_was_pruned_is_announced_again_under_its_old_id(
+    bugzilla: BugzillaServer, configure: Configure, tmp_path: Path
+) -> None:
+    """Who asks for more than `store.keep` gets it again, and consumers know it; the sequence goes on."""
+    bugzilla.file()
+    poller, state = Poller(configure(bugzilla.url)), MemoryState()
+    exchange = Exchange("exchange/bugzilla/simple", "Simple", "Of the tests.", (SimpleBugMessage,))
+    database = Database(tmp_path / "outbox.sqlite3")
+    outbox = Outbox(database, lambda: 1)
+
+    def poll_since_the_beginning() -> list[Envelope]:
+        poller.rewind(state, bugzilla.now - timedelta(days=21))
+        events = [event for event in poller.poll(state) if isinstance(event, BugChange)]
+        messages = [message for event in events for message in simple_messages(event)]
+        return outbox.store([Outgoing(message, exchange, "bugzilla.main", "") for message in messages])
+
+    (first,) = poll_since_the_beginning()
+    outbox.confirm("", outbox.pending("", limit=1))
+    kept = poll_since_the_beginning()
+    forgotten = outbox.prune(before=2)
+    (again,) = poll_since_the_beginning()
+    database.close()
+
+    assert (kept, forgotten) == ([], 1)
+    assert again.message_id == first.message_id
+    assert (first.sequence, again.sequence) == (1, 2)
 
 
 def test_a_server_that_ignores_the_order_is_named(bugzilla: BugzillaServer, configure: Configure) -> None:
