@@ -133,12 +133,12 @@ def strict_ports(rabbitmq: "RabbitMQ") -> dict[str, int]:
 @pytest.mark.parametrize(
     ("port", "problem", "remedy"),
     [
-        ("demanding", "demands a certificate, and we have none", "set broker.client_certificate"),
+        ("demanding", "demands a certificate", "set broker.client_certificate"),
         ("demanding in TLS 1.2", "handshake failure", "if the broker demands a certificate, set broker.cl"),
         ("old", "speaks no TLS that is new enough", "enable TLS 1.2"),
     ],
 )
-def test_what_a_broker_demands_of_tls_is_a_denial_with_a_sentence_of_its_own(
+def test_what_a_broker_demands_of_tls_has_a_sentence_of_its_own(
     make: Making,
     account: Account,
     rabbitmq: "RabbitMQ",
@@ -148,8 +148,13 @@ def test_what_a_broker_demands_of_tls_is_a_denial_with_a_sentence_of_its_own(
     remedy: str,
 ) -> None:
     """A certificate that we do not have, or TLS that is no longer safe: neither is for waiting."""
-    told = denial(make(replace(at(account, strict_ports[port], tls=True), ca_file=str(rabbitmq.ca_file))))
+    over_tls = replace(at(account, strict_ports[port], tls=True), ca_file=str(rabbitmq.ca_file))
 
+    # In TLS 1.3 the broker's alert can be lost with the connection; then the error cannot be a denial.
+    with pytest.raises(BrokerError) as raised:
+        make(over_tls).open()
+
+    told = str(raised.value)
     assert problem in told
     assert remedy in told
 
