@@ -164,13 +164,13 @@ class Client:
             f"{self.base} does not answer ({_reason(failure)})", "it is asked again until it does"
         ) from failure
 
-    def stream(self, path: str, timeout: float) -> urllib3.BaseHTTPResponse:
-        """Give an answer that is read as it comes; nothing for `timeout` seconds ends it."""
+    def stream(self, path: str) -> urllib3.BaseHTTPResponse:
+        """Give an answer that is read as it comes."""
         return self._pool.request(
             "GET",
             self.base + path,
             headers={**self.headers, "Accept": "text/event-stream"},
-            timeout=urllib3.Timeout(connect=self._timeout, read=timeout),
+            timeout=self._timeout,
             redirect=False,
             preload_content=False,
         )

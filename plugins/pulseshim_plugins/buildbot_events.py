@@ -136,11 +136,12 @@ class ServerSentEvents:
 
     def __init__(self, client: Client, paths: Iterable[str]) -> None:
         try:
-            self._answer = client.stream("sse/listen", _SILENCE_SECONDS)
+            self._answer = client.stream("sse/listen")
             if self._answer.status != _OK:
                 raise EventsLost(f"{client.base}sse answers HTTP {self._answer.status}")
             self._rest = b""
             identity = self._handshake()
+            self._be_patient()
             for path in paths:
                 if client.get(f"sse/add/{identity}/{path}").status != _OK:
                     raise EventsLost(f"{client.base}sse refuses to subscribe to {path}")
@@ -156,6 +157,11 @@ class ServerSentEvents:
                 if event == "handshake":
                     return text
         raise EventsLost("the SSE stream says nothing")
+
+    def _be_patient(self) -> None:
+        """Wait for long from now on: a master greets at once, and may then have nothing to tell."""
+        if sock := getattr(self._answer.connection, "sock", None):
+            sock.settimeout(_SILENCE_SECONDS)
 
     def _read(self) -> list[tuple[str, str]]:
         """Give the events of the next piece of the stream, each with its name and text."""
