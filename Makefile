@@ -42,9 +42,10 @@ test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 t
 fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
 	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz.py
 
-# Most tests wait for git, a broker or another process: two at a time take little more than half as long.
+# Most tests wait for git, a broker or another process, so there may be more than cores. The order of the files
+# has the long ones first: else one worker is left with them while the others have nothing to do.
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The tests have a Buildbot of today. This takes another one, VERSION, from an environment of its own.
 VERSION ?= 3.11.9
