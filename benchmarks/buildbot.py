@@ -70,7 +70,7 @@ def _service(root: Path, master: BuildbotMaster, port: int) -> Iterator[int]:
     with (root / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=root, stderr=log)
     try:
-        master.wait_until(lambda: "events heard" in (root / "log").read_text(), "heard")
+        master.wait_until(lambda: "master followed" in (root / "log").read_text(), "followed")
         yield process.pid
     finally:
         process.terminate()

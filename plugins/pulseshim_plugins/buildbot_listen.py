@@ -133,6 +133,8 @@ def listen(
             try:
                 listener = Listener(client, state, options, now)
                 yield Checkpoint()
+                # Not before: with a new master, what happened before its place was kept is not announced.
+                log.info("master followed", extra={"master": options.url})
                 while not stop.is_set():
                     if isinstance(events, NoEvents):
                         events = hear(client, options, stop)

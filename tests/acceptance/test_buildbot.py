@@ -60,9 +60,9 @@ class Service:
             return subprocess.Popen(command, cwd=self.root, stderr=log)
 
     def start(self) -> None:
-        """Start to listen, and wait until the master's events are heard."""
+        """Start to listen, and wait until the master is followed from then on."""
         self._process = self.run("run")
-        self.wait_until(lambda: "events heard" in self.log, "heard")
+        self.wait_until(lambda: "master followed" in self.log, "followed")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the service."""
@@ -209,7 +209,7 @@ def test_a_consumer_holds_what_the_master_has_to_tell(master: BuildbotMaster, se
     master.running("slow")  # the master is stopped while it is heard
     master.stop()
     master.start()
-    service.wait_until(lambda: "events heard" in service.log.rpartition("master lost")[2], "heard again")
+    service.wait_until(lambda: "master followed" in service.log.rpartition("master lost")[2], "followed")
     master.wait_until(master.is_connected, "connected again")
     master.running("slow")  # the worker is lost, its build is tried again
     master.kill_worker()
