@@ -11,9 +11,9 @@ import kombu.connection
 import pika
 from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange
 
-_MESSAGES = 20_000
-_SLOW_MESSAGES = 4_000
-_SLOWEST_MESSAGES = 500
+MESSAGES = 10_000
+"""How many each publishes: the longer the queue, the more the broker has to do for it."""
+_FEW = 500
 _AT_ONCE = 500
 _BODY = b"x" * 500
 _KEY = "bench"
@@ -53,11 +53,11 @@ class Peers:
         with client as connection:
             producer = connection.Producer()
             begin = time.perf_counter()
-            for _ in range(_SLOW_MESSAGES):
+            for _ in range(MESSAGES):
                 producer.publish(
                     _BODY, exchange=self._exchange, routing_key=_KEY, delivery_mode=2, mandatory=False
                 )
-            return self.rate(_SLOW_MESSAGES, time.perf_counter() - begin)
+            return self.rate(MESSAGES, time.perf_counter() - begin)
 
     def amqp_unconfirmed(self) -> float:
         """Publish with py-amqp and hope: the rate is that of handing over to the kernel."""
@@ -65,9 +65,9 @@ class Peers:
             channel = connection.channel()
             message = amqp.Message(_BODY, delivery_mode=2)
             begin = time.perf_counter()
-            for _ in range(_MESSAGES):
+            for _ in range(MESSAGES):
                 channel.basic_publish(message, self._exchange, _KEY)
-            return self.rate(_MESSAGES, time.perf_counter() - begin)
+            return self.rate(MESSAGES, time.perf_counter() - begin)
 
     def pika_confirmed(self) -> float:
         """Publish with pika's BlockingConnection, a confirm for each message."""
@@ -75,9 +75,9 @@ class Peers:
         channel = connection.channel()
         channel.confirm_delivery()
         begin = time.perf_counter()
-        for _ in range(_SLOW_MESSAGES):
+        for _ in range(MESSAGES):
             channel.basic_publish(self._exchange, _KEY, _BODY, pika.BasicProperties(delivery_mode=2))
-        rate = self.rate(_SLOW_MESSAGES, time.perf_counter() - begin)
+        rate = self.rate(MESSAGES, time.perf_counter() - begin)
         connection.close()
         return rate
 
@@ -92,11 +92,11 @@ class Peers:
             exchange = await channel.get_exchange(self._exchange)
             message = aio_pika.Message(_BODY, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
             begin = time.perf_counter()
-            for _ in range(_SLOW_MESSAGES // _AT_ONCE):
+            for _ in range(MESSAGES // _AT_ONCE):
                 await asyncio.gather(
                     *(exchange.publish(message, _KEY, mandatory=False) for _ in range(_AT_ONCE))
                 )
-            return self.rate(_SLOW_MESSAGES, time.perf_counter() - begin)
+            return self.rate(MESSAGES, time.perf_counter() - begin)
 
     def faststream_gathered(self) -> float:
         """Publish with FastStream, confirms on, 500 at a time."""
@@ -108,7 +108,7 @@ class Peers:
         async with RabbitBroker(f"{self._url}//", default_channel=channel, logger=None) as broker:
             await broker.publish(_BODY, exchange=exchange, routing_key=_KEY, persist=True, mandatory=False)
             begin = time.perf_counter()
-            for _ in range(_SLOW_MESSAGES // _AT_ONCE):
+            for _ in range(MESSAGES // _AT_ONCE):
                 await asyncio.gather(
                     *(
                         broker.publish(
@@ -117,12 +117,12 @@ class Peers:
                         for _ in range(_AT_ONCE)
                     )
                 )
-            return self.rate(_SLOW_MESSAGES, time.perf_counter() - begin)
+            return self.rate(MESSAGES, time.perf_counter() - begin)
 
     def fedora_messaging(self) -> float:
         """Publish with fedora-messaging's `api.publish`, which waits for the confirm."""
         command = [sys.executable, "-m", "benchmarks.fedora_publish"]
-        arguments = [f"{self._url}/%2F", self._exchange, _KEY, str(_SLOWEST_MESSAGES)]
+        arguments = [f"{self._url}/%2F", self._exchange, _KEY, str(_FEW)]
         done = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
         # The first one connects, and is not counted.
-        return self.rate(_SLOWEST_MESSAGES, float(done.stdout))
+        return self.rate(_FEW, float(done.stdout))

@@ -11,7 +11,7 @@ from typing import ClassVar
 from benchmarks.idle import processor_seconds
 from benchmarks.measure import Row, in_turn, quantity_row, ratio_row
 from benchmarks.node import node
-from benchmarks.peers import Peers
+from benchmarks.peers import MESSAGES, Peers
 from pulseshim.account import Account
 from pulseshim.database import Database
 from pulseshim.exchange import Exchange
@@ -23,7 +23,6 @@ from pulseshim.relay import Relay
 from pulseshim.store import milliseconds
 
 _ROUNDS = 5
-_MESSAGES = 20_000
 
 
 class Filler(Message, frozen=True, kw_only=True):
@@ -43,7 +42,7 @@ def relayed(account: Account, directory: Path) -> tuple[float, float]:
     outbox = Outbox(database, milliseconds)
     outbox.store(
         Outgoing(Filler(routing_key="bench", event_id=str(n), text="x" * 180), EXCHANGE, "bench", "")
-        for n in range(_MESSAGES)
+        for n in range(MESSAGES)
     )
     relay = Relay(
         "", outbox, ParkedItems(database, milliseconds), Publisher(account, [EXCHANGE.name]),
@@ -53,7 +52,7 @@ def relayed(account: Account, directory: Path) -> tuple[float, float]:
     begin, busy = time.perf_counter(), time.process_time()
     thread = threading.Thread(target=relay.run, args=(stop,))
     thread.start()
-    while relay.counts.confirmed < _MESSAGES:
+    while relay.counts.confirmed < MESSAGES:
         time.sleep(0.001)
     taken, worked = time.perf_counter() - begin, time.process_time() - busy
     stop.set()
@@ -76,9 +75,9 @@ def measure() -> list[Row]:
         def ours() -> float:
             before = processor_seconds(server)
             taken, busy = relayed(account, Path(directory))
-            worked.append(_MESSAGES / busy)
-            broker_worked.append(_MESSAGES / (processor_seconds(server) - before))
-            return peers.rate(_MESSAGES, taken)
+            worked.append(MESSAGES / busy)
+            broker_worked.append(MESSAGES / (processor_seconds(server) - before))
+            return peers.rate(MESSAGES, taken)
 
         others = (
             ("Kombu, confirm_publish", 8.0, peers.kombu_confirmed),

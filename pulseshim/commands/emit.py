@@ -80,19 +80,39 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def find_store(config: str, environ: "os._Environ[str] | dict[str, str]") -> tuple[str, str]:
-    """Give the directory of the store, and who may record there, as `pulseshim.settings` would."""
-    table = _store_of_environment(environ)
-    path = config or environ.get("PULSESHIM_CONFIG") or next(filter(os.path.exists, _PLACES), "")
-    if path and len(table) < 2:  # noqa: PLR2004 - both are known
-        table = _store_of_file(path) | table
-    directory, recorders = table.get("directory", ""), table.get("recorders", "everyone")
-    if not isinstance(directory, str) or recorders not in ("owner", "group", "everyone"):
-        raise _NotRecorded(f"store.directory or store.recorders is wrong: {path or 'environment'}")
+def find_directory(config: str, environ: "os._Environ[str] | dict[str, str]") -> str:
+    """Give the directory of the store as `pulseshim.settings` would; the file is read if it is needed."""
+    directory = _setting("directory", "", config, environ)
+    if not isinstance(directory, str):
+        raise _wrong("directory", config, environ)
     if not directory:
         state = environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
         directory = os.path.join(state, "pulseshim")
-    return directory, str(recorders)
+    return directory
+
+
+def find_recorders(config: str, environ: "os._Environ[str] | dict[str, str]") -> str:
+    """Give who may record in the store. Only who prepares a spool has to know."""
+    recorders = _setting("recorders", "everyone", config, environ)
+    if recorders not in ("owner", "group", "everyone"):
+        raise _wrong("recorders", config, environ)
+    return str(recorders)
+
+
+def _setting(name: str, default: str, config: str, environ: "os._Environ[str] | dict[str, str]") -> object:
+    table = _store_of_environment(environ)
+    path = _file(config, environ)
+    if path and name not in table:
+        table = _store_of_file(path)
+    return table.get(name, default)
+
+
+def _file(config: str, environ: "os._Environ[str] | dict[str, str]") -> str:
+    return config or environ.get("PULSESHIM_CONFIG") or next(filter(os.path.exists, _PLACES), "")
+
+
+def _wrong(name: str, config: str, environ: "os._Environ[str] | dict[str, str]") -> _NotRecorded:
+    return _NotRecorded(f"store.{name} is wrong: {_file(config, environ) or 'environment'}")
 
 
 def _store_of_environment(environ: "os._Environ[str] | dict[str, str]") -> dict[str, object]:
@@ -154,7 +174,7 @@ def _is_feed(name: str) -> bool:
 
 
 def _record(options: _Options) -> str:
-    directory, recorders = find_store(options.config, os.environ)
+    directory = find_directory(options.config, os.environ)
     spool = os.fsencode(os.path.join(os.path.abspath(directory), "spool"))
     feed, *arguments = [os.fsencode(word) for word in options.words]
     names = [os.fsencode(name) for name in dict.fromkeys(options.names)]
@@ -163,7 +183,7 @@ def _record(options: _Options) -> str:
     try:
         stdin, cwd = _read_stdin(), os.getcwdb()
         if not (os.path.isdir(spool + b"/tmp") and os.path.isdir(spool + b"/new")):
-            prepare(spool, recorders)
+            prepare(spool, find_recorders(options.config, os.environ))
         # It carries no annotations, since hooks carry a copy of it.
         identity: str = record(spool, feed, arguments, environ, stdin, cwd, now, os.urandom(16))  # type: ignore[no-untyped-call]
     except OSError as error:

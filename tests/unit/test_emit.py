@@ -168,6 +168,21 @@ def test_nothing_that_costs_is_imported(store: Path) -> None:
     assert len(recorded(store)) == 1
 
 
+def test_a_file_that_is_not_needed_is_not_read(store: Path, tmp_path: Path) -> None:
+    """Where the environment says where the store is, and it is there, TOML is not paid for."""
+    program = PROGRAM.replace("sys.exit(main(sys.argv[1:]))", "main(sys.argv[1:]); print(*sys.modules)")
+    config = tmp_path / "settings.toml"
+    config.write_text('[store]\nrecorders = "group"\n')
+    command = [sys.executable, "-c", program, "--config", str(config), "reviews"]
+
+    first, second = (subprocess.run(command, input=b"", capture_output=True, check=True) for _ in range(2))
+
+    assert "tomllib" in first.stdout.decode().split()
+    assert "tomllib" not in second.stdout.decode().split()
+    assert (store / "spool" / "new").stat().st_mode & 0o777 == 0o730
+    assert len(recorded(store)) == 2
+
+
 TABLE = '[store]\ndirectory = "/from/file"\nrecorders = "group"\n[broker]\nurl = "memory://"\n'
 FILES = {"pulseshim.toml": TABLE, "other.toml": TABLE.replace("file", "other").replace("group", "owner")}
 FILES["bare.toml"] = "[broker]\n"
@@ -200,7 +215,7 @@ def test_emit_finds_the_store_that_the_settings_name(
     for name, text in environ.items():
         monkeypatch.setenv(name, text)
 
-    found = emit.find_store(config, os.environ)
+    found = emit.find_directory(config, os.environ), emit.find_recorders(config, os.environ)
 
     read = settings.load(config, os.environ)
     assert found == (str(read.directory), read.store.recorders)
@@ -210,7 +225,7 @@ def test_emit_finds_the_store_without_any_file(tmp_path: Path, monkeypatch: pyte
     """The default is the user's state directory."""
     monkeypatch.chdir(tmp_path)
 
-    found = emit.find_store("", os.environ)
+    found = emit.find_directory("", os.environ), emit.find_recorders("", os.environ)
 
     assert found == (settings.default_store(os.environ), "everyone")
 
@@ -220,8 +235,8 @@ def test_emit_finds_the_store_without_any_file(tmp_path: Path, monkeypatch: pyte
     [
         ("[store", "not valid TOML"),
         ("store = 1", "store is no table"),
-        ("[store]\ndirectory = 1", "store.directory or store.recorders is wrong"),
-        ('[store]\nrecorders = "nobody"', "store.directory or store.recorders is wrong"),
+        ("[store]\ndirectory = 1", "store.directory is wrong"),
+        ('[store]\nrecorders = "nobody"', "store.recorders is wrong"),
         (None, "No such file or directory"),
     ],
 )
