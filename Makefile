@@ -37,15 +37,17 @@ test-rabbitmq: $(VENV)/.test ## what meets a broker, against RabbitMQ 4.x: SUITE
 		$(BIN)/pytest tests/integration tests/faults $(ARGS)
 
 test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 that this machine has
-	@$(PYTHON) contrib/dev/pythons.py $(or $(ARGS),tests)
+	@$(PYTHON) contrib/dev/pythons.py $(side_by_side) $(ARGS)
 
 fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
 	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz.py
 
 # Most tests wait for git, a broker or another process, so there may be more than cores. The order of the files
 # has the long ones first: else one worker is left with them while the others have nothing to do.
+side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest $(side_by_side) $(ARGS)
 
 # The tests have a Buildbot of today. This takes another one, VERSION, from an environment of its own.
 VERSION ?= 3.11.9
