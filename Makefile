@@ -29,8 +29,9 @@ bench: $(VENV)/.test rabbitmq mercurial ## measure against the peers, side by si
 # SUITE names another Debian, whose RabbitMQ is then made by contrib/dev/rabbitmq-node and used for the node.
 node = $(if $(SUITE),PULSESHIM_TEST_RABBITMQ_SERVER="$$(contrib/dev/rabbitmq-node $(SUITE))")
 
-soak: $(VENV)/.test rabbitmq ## break everything for some minutes; ARGS="--seed 7 --events 5000", SUITE=trixie
+soak: $(VENV)/.test rabbitmq ## break everything for some minutes, then fuzz; ARGS="--seed 7 --events 5000", SUITE=trixie
 	$(node) $(BIN)/python -m tests.faults $(ARGS)
+	@$(MAKE) --no-print-directory fuzz
 
 test-rabbitmq: $(VENV)/.test ## what meets a broker, against RabbitMQ 4.x: SUITE=trixie (default) or forky
 	PULSESHIM_TEST_RABBITMQ_SERVER="$$(contrib/dev/rabbitmq-node $(or $(SUITE),trixie))" \
