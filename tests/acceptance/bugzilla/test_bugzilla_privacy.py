@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,20 +54,32 @@ def test_the_key_is_in_no_log_not_even_of_a_debugging_service(site: BugSite, ser
     assert KEY.encode() not in site.stored()
 
 
+def changed_while_nobody_listens(
+    site: BugSite, change: Callable[[], object]
+) -> subprocess.CompletedProcess[str]:
+    """Poll what changes while no broker is reached, and name the broker then; give how that poll ended."""
+    site.configure("changes = true", broker=NOWHERE)
+    site.pulseshim("poll", "--timeout", "1")
+    site.server.pass_time(60)
+    change()
+    ended = site.pulseshim("poll", "--timeout", "1")
+    site.configure("changes = true")
+    return ended
+
+
 def test_a_bug_that_turns_private_while_its_change_waits_is_not_told(
     site: BugSite, server: BugzillaServer, vhost: "VirtualHost"
 ) -> None:
     """The broker is down, the bug is hidden, the broker is up: no word of it is anywhere from then on."""
     simple, full = vhost.bind_queue(SIMPLE), vhost.bind_queue(CHANGES)
-    site.configure("changes = true", broker=NOWHERE)
-    site.pulseshim("poll", "--timeout", "1")
-    server.pass_time(60)
-    server.change(1, "whiteboard", added="the secret plan")
-    server.change(2, "whiteboard", added="what all may know")
-    waits = site.pulseshim("poll", "--timeout", "1")
+
+    def change() -> None:
+        server.change(1, "whiteboard", added="the secret plan")
+        server.change(2, "whiteboard", added="what all may know")
+
+    waits = changed_while_nobody_listens(site, change)
     before = site.stored()
     server.hide(1)
-    site.configure("changes = true")
 
     done = site.pulseshim("drain", "--debug")
     status = site.status()
@@ -86,12 +100,7 @@ def test_changes_wait_while_nobody_can_say_whether_they_are_public(
 ) -> None:
     """Ids and times go out meanwhile; status says what is held back and why; then the rest follows."""
     simple, full = vhost.bind_queue(SIMPLE), vhost.bind_queue(CHANGES)
-    site.configure("changes = true", broker=NOWHERE)
-    site.pulseshim("poll", "--timeout", "1")
-    server.pass_time(60)
-    server.change(2)
-    site.pulseshim("poll", "--timeout", "1")
-    site.configure("changes = true")
+    changed_while_nobody_listens(site, lambda: server.change(2))
     server.faults = lambda _: page(503)
 
     held = site.pulseshim("drain", "--timeout", "1")
