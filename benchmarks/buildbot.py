@@ -28,7 +28,7 @@ from pulseshim.settings import Settings, StoreSettings
 from pulseshim.source import Outlet, listen
 from pulseshim.store import open_store
 from pulseshim_plugins.buildbot import pulseshim_feeds
-from tests.buildbot_master import BuildbotMaster
+from tests.buildbot_master import BuildbotMaster, running_master
 
 _BUILDS = 20
 _CAUGHT_UP = 1000
@@ -43,11 +43,7 @@ def measure() -> list[Row]:
     """Give the rows of the latency, of catching up, and of being idle."""
     with tempfile.TemporaryDirectory() as directory, node() as broker:
         root = Path(directory).resolve()
-        (root / "master").mkdir()
-        master = BuildbotMaster(root / "master")
-        try:
-            master.start()
-            master.start_worker()
+        with running_master(root / "master") as master:
             with _service(root, master, broker.port) as process:
                 rows = [_latency(master, broker.port), *_idle(master, process)]
             master.build("steady")  # the one that is multiplied
@@ -55,8 +51,6 @@ def measure() -> list[Row]:
             _multiply(root / "master" / "master" / "state.sqlite", _CAUGHT_UP)
             master.start()
             return [*rows, *_catch_up(root, master)]
-        finally:
-            master.end()
 
 
 @contextmanager

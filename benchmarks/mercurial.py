@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from statistics import median, quantiles
@@ -29,6 +30,7 @@ from pulseshim_plugins.hg_server import Servers, program
 from pulseshim_plugins.hg_transaction import read_transaction
 from pulseshim_shims.hg import v1_messages, v2_messages
 from pulseshim_shims.hg_code import code_messages
+from tests.hg_fill import fill
 
 _PUSHED = 60
 _PUSH_ROUNDS = 40
@@ -164,9 +166,7 @@ def _first_push(root: Path) -> Row:
         (spool / name).mkdir(parents=True)
     _hg("init", str(repository), directory=root)
     install(repository, spool=spool)
-    script = repository / "fill.py"
-    script.write_text(_FILL_CHANGELOG)
-    _hg("--config", f"extensions.fill={script}", "fill", str(_FIRST), directory=repository)
+    fill(partial(_hg, directory=repository), repository / "fill.py", _FIRST)
     recorded, servers = Spool(spool, largest=_LIMIT), Servers(idle=60)
     invocation, _ = recorded.read(recorded.names()[0], time.time_ns())
     options = HgOptions(repositories={str(root): "https://hg.example.org"})
@@ -186,25 +186,6 @@ def _first_push(root: Path) -> Row:
     what = f"a first push of {_FIRST:,} changesets: its largest message"
     measured = f"{largest / 1024:.0f} KiB"
     return Row(what, "under 1 MiB", measured, f"memory grew by {grown:.0f} MiB", largest < _LIMIT)
-
-
-_FILL_CHANGELOG = """\
-from mercurial import metadata, phases, registrar
-cmdtable = {}
-command = registrar.command(cmdtable)
-
-@command(b"fill", [], b"COUNT")
-def fill(ui, repo, count):
-    changelog, nothing = repo.changelog, metadata.ChangingFiles()
-    with repo.lock(), repo.transaction(b"fill") as tr:
-        node = repo.nullid
-        changelog.delayupdate(tr)
-        with changelog._writing(tr):
-            for n in range(int(count)):
-                who, date = b"Benchmark", b"%d 0" % n
-                node = changelog.add(repo.nullid, nothing, b"text", tr, node, repo.nullid, who, date)
-        phases.registernew(repo, tr, phases.draft, range(int(count)))
-"""
 
 
 @contextmanager

@@ -13,8 +13,8 @@ def connect(account: Account, *, after: str = "") -> Connection:
     """Give an open connection to the first of an account's URLs that answers, those behind `after` first.
 
     The password is what its file holds now; where that is refused, it may be on its way to be renewed, and
-    the next one is tried. Raises `BrokerDenied` where a person must
-    correct something, else `BrokerUnreachable`.
+    the next one is tried. Raises `BrokerDenied` where a person must correct something, else
+    `BrokerUnreachable`.
     """
     _check_files(account)
     denied: list[BrokerDenied] = []

@@ -15,12 +15,13 @@ RENEWED = ".new"
 """Ends the name of the file with the next password, until the broker knows it and it is in place."""
 HASHING = "rabbit_password_hashing_sha256"
 """What `hashed` makes. https://www.rabbitmq.com/docs/passwords#computing-password-hash"""
+SALT_BYTES = 4
+"""How long the salt of a hash is."""
 _DIGESTS = {
     HASHING: "sha256",
     "rabbit_password_hashing_sha512": "sha512",
     "rabbit_password_hashing_md5": "md5",
 }
-_SALT_BYTES = 4
 _NOBODY_ELSE = 0o600
 _OTHERS = 0o007
 
@@ -58,8 +59,8 @@ def matches(password: str, known: PasswordHash) -> bool:
         raw = base64.b64decode(known.text, validate=True)
     except ValueError:
         return False
-    salt = raw[:_SALT_BYTES]
-    return hashlib.new(digest, salt + password.encode(), usedforsecurity=False).digest() == raw[_SALT_BYTES:]
+    salt = raw[:SALT_BYTES]
+    return hashlib.new(digest, salt + password.encode(), usedforsecurity=False).digest() == raw[SALT_BYTES:]
 
 
 def standing(path: str, password: str, known: PasswordHash | None) -> Standing:

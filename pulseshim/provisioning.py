@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pulseshim.grant import Grant
-from pulseshim.password import PasswordHash, existing, hashed, is_open, prepare, settle, standing
+from pulseshim.password import SALT_BYTES, PasswordHash, existing, hashed, is_open, prepare, settle, standing
 from pulseshim.plan import Found, Step, User
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ Random = Callable[[int], bytes]
 Owner = tuple[int, int] | None
 """User and group, by their numbers, that a new password file is for; None: who writes it."""
 _PASSWORD_BYTES = 32
-_SALT_BYTES = 4
 
 
 def find(broker: "Management", vhost: str, grants: Sequence[Grant]) -> Found:
@@ -86,6 +85,6 @@ def _new_password(random: Random) -> str:
 
 def _tell(broker: "Management", user: str, password: str, random: Random) -> None:
     """Set a user's password, and that it has no tags. The broker gets the hash alone."""
-    known = hashed(password, random(_SALT_BYTES))
+    known = hashed(password, random(SALT_BYTES))
     content = {"password_hash": known.text, "hashing_algorithm": known.algorithm, "tags": ""}
     broker.call("PUT", ("users", user), content)

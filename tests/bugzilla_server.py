@@ -5,32 +5,22 @@ silent maximum, bugs and comments that only some may see, keys by parameter alon
 that knows the header and `whoami`), and over XML-RPC a text that is taken for the server's local time.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-from xmlrpc.client import DateTime, Fault, dumps, loads
+from xmlrpc.client import DateTime
 from zoneinfo import ZoneInfo
+
+from tests.bugzilla_http import DOWN, PASSWORD, Http, Refused, Reply, Request, failure, handler, page
+
+__all__ = ["DOWN", "KEY", "PASSWORD", "Bug", "BugzillaServer", "Reply", "Request", "failure", "page"]
 
 MAXIMUM = 10_000
 KEY = "k" * 40
-PASSWORD = "the-database-password"
-DOWN = (
-    "DBI connect('host=127.0.0.1;database=bugs;port=33306','bugs',...) failed: Can't connect to server on"
-    " '127.0.0.1' (115) at /usr/lib/perl5/DBI.pm line 691.\n\tDBI::connect(\"DBI\","
-    f' "dbi:MariaDB:host=127.0.0.1;database=bugs", "bugs", "{PASSWORD}", HASH(0x55)) called at Connector.pm'
-)
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
-_STATUS = {101: 404, 102: 401, 300: 401, 306: 400, 410: 401, 32614: 404}
-_TEXTS = {
-    306: "The API key you specified is invalid. Please check that you typed it correctly.",
-    410: "You must log in before using this part of Bugzilla.",
-}
 
 
 @dataclass
@@ -43,48 +33,6 @@ class Bug:
     private: bool = False
     summary: str = "A summary"
     history: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked: path and query (or method and parameters), and what the connection was."""
-
-    path: str
-    query: dict[str, Any]
-    headers: dict[str, str]
-    connection: int
-    url: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer that a test puts in place of the right one. `cut` ends it early, `reset` instead of it."""
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json; charset=UTF-8"
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False
-    reset: bool = False
-    after: float = 0.0
-
-
-def page(status: int, title: str = "Log in to Bugzilla") -> Reply:
-    """Give an HTML page."""
-    body = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head></html>".encode()
-    return Reply(status, body, "text/html; charset=UTF-8")
-
-
-def failure(code: int, text: str, status: int = 400, **headers: str) -> Reply:
-    """Give an error in JSON."""
-    body = json.dumps({"error": True, "code": code, "message": text}).encode()
-    return Reply(status, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
-
-
-class _Refused(Exception):
-    def __init__(self, code: int, text: str = "") -> None:
-        super().__init__(text or _TEXTS[code])
-        self.code = code
 
 
 class BugzillaServer:
@@ -105,7 +53,7 @@ class BugzillaServer:
         self.faults: Callable[[Request], Reply | None] = lambda _: None
         self._connections = 0
         self._lock = threading.RLock()
-        self._http = _Http(("127.0.0.1", 0), _handler(self))
+        self._http = Http(("127.0.0.1", 0), handler(self))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -167,10 +115,10 @@ class BugzillaServer:
                 stamp = self.now.strftime(_STAMP)
                 return {"db_time": stamp, "web_time": stamp, "web_time_utc": stamp, "tz_name": "UTC"}
             if self.requires_login and not user:
-                raise _Refused(410)
+                raise Refused(410)
             if request.path == "/rest/whoami" and self.takes_header:
                 if not user:
-                    raise _Refused(410)
+                    raise Refused(410)
                 return {"id": 7, "name": user, "real_name": "Poller"}
             if request.path in ("/rest/valid_login", "User.valid_login"):
                 return {"result": user == request.query["login"]}
@@ -178,14 +126,14 @@ class BugzillaServer:
                 return {"bugs": self._search(request.query, user)}
             if request.path == "Bug.history" or request.path.endswith("/history"):
                 return {"bugs": [self._history(request, user)]}
-            raise _Refused(32614, f"A REST API resource was not found for 'GET {request.path}'.")
+            raise Refused(32614, f"A REST API resource was not found for 'GET {request.path}'.")
 
     def _user(self, request: Request) -> str:
         key = request.query.get("Bugzilla_api_key", "")
         if self.takes_header and not key:
             key = request.headers.get("x-bugzilla-api-key", "")
         if key and key not in self.users and request.path not in ("/rest/time", "/rest/version"):
-            raise _Refused(306)
+            raise Refused(306)
         return self.users.get(key, "")
 
     def _search(self, query: dict[str, Any], user: str) -> list[dict[str, Any]]:
@@ -212,9 +160,9 @@ class BugzillaServer:
         number = int(path[3]) if path[0] == "" else int(request.query["ids"][0])
         bug = self.bugs.get(number)
         if bug is None:
-            raise _Refused(101, f"Bug #{number} does not exist.")
+            raise Refused(101, f"Bug #{number} does not exist.")
         if bug.private and not user:
-            raise _Refused(102, f"You are not authorized to access bug #{number}.")
+            raise Refused(102, f"You are not authorized to access bug #{number}.")
         return {"alias": [], "id": number, "history": bug.history}
 
     def _time(self, value: object) -> datetime:
@@ -237,95 +185,3 @@ def _shown(bug: Bug) -> dict[str, Any]:
         "groups": ["security"] if bug.private else [],
         "summary": bug.summary,
     }
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of clients that went away."""
-
-
-def _handler(server: BugzillaServer) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a class, not a function
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # an answer in one piece: in two, the second waits for the acknowledgement of the first
-
-        def setup(self) -> None:
-            super().setup()
-            self.number = server.connection()
-
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            self._reply(self._asked(parts.path, query), _as_json, page(404, "404 Not Found"))
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            parameters, method = loads(body)
-            query: dict[str, Any] = dict(parameters[0]) if parameters else {}  # type: ignore[arg-type] # a struct
-            if isinstance(query.get("last_change_time"), str):
-                query["last_change_time"] = f"text:{query['last_change_time'].removesuffix('Z')}"
-            self._reply(self._asked(str(method), query), _as_xml, page(404, "404 Not Found"))
-
-        def _asked(self, path: str, query: dict[str, Any]) -> Request:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            return Request(path, query, headers, self.number, self.path)
-
-        def _reply(self, request: Request, encode: Callable[..., Reply], missing: Reply) -> None:
-            server.requests.append(request)
-            server.before(request)
-            reply = server.replies.pop(0) if server.replies else server.faults(request)
-            if reply is None and not self.path.startswith(("/rest/", "/xmlrpc.cgi")):
-                reply = missing
-            self._say(reply or encode(server, request))
-
-        def _say(self, reply: Reply) -> None:
-            time.sleep(reply.after)
-            if reply.reset:
-                self.close_connection = True
-                return
-            self.send_response_only(reply.status)
-            if "Date" not in reply.headers:
-                self.send_header("Date", self.date_time_string())
-            self.send_header("Content-Type", reply.content_type)
-            for name, value in reply.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body)))
-            self.end_headers()
-            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
-            self.close_connection = self.close_connection or reply.cut
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler
-
-
-def _as_json(server: BugzillaServer, request: Request) -> Reply:
-    try:
-        return Reply(body=json.dumps(server.answer(request)).encode())
-    except _Refused as refused:
-        return failure(refused.code, str(refused), _STATUS[refused.code])
-
-
-def _as_xml(server: BugzillaServer, request: Request) -> Reply:
-    try:
-        answer: Any = _dated(server.answer(request))
-        # What REST wraps into an object is here the result itself.
-        body = dumps((answer.get("result", answer),), methodresponse=True)
-    except _Refused as refused:
-        body = dumps(Fault(refused.code, str(refused)), methodresponse=True)
-    return Reply(body=body.encode(), content_type="text/xml")
-
-
-def _dated(value: Any) -> Any:
-    """Give an answer with its times as XML-RPC has them: UTC, without dashes and zone."""
-    if isinstance(value, dict):
-        return {name: _dated(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_dated(item) for item in value]
-    if isinstance(value, str) and len(value) == 20 and value[10] == "T" and value[-1] == "Z":
-        return DateTime(value[:-1].replace("-", ""))
-    return value

@@ -10,6 +10,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,81 +19,13 @@ from typing import Any
 
 import pytest
 
+from tests.buildbot_configuration import BUILDBOT_TAC, MASTER_CFG
 from tests.node import free_port
 
 START_SECONDS = 90
 
 PROGRAMS = Path(os.environ.get("BUILDBOT_PROGRAMS", Path(sys.executable).parent)).absolute()
 """Where `buildbot`, `buildbot-worker` and `twistd` are: those of the tests, or of another Buildbot."""
-
-MASTER_CFG = """\
-import buildbot
-from buildbot.plugins import changes, reporters, schedulers, steps, util, worker
-from buildbot.process.results import EXCEPTION
-
-exec(open("{extra}").read())
-
-def sh(text, **more):
-    return steps.ShellCommand(command=["sh", "-c", text], **more)
-
-def factory(*parts):
-    return util.BuildFactory(list(parts))
-
-FACTORIES = {{
-    "good": factory(sh("echo built", name="compile"), sh("echo tested", name="test")),
-    "bad": factory(sh("echo no; exit 1", name="compile", haltOnFailure=True), sh("true", name="never")),
-    "warn": factory(sh("exit 1", name="lint", warnOnFailure=True, flunkOnFailure=False)),
-    "skip": factory(sh("true", name="never", doStepIf=False)),
-    "slow": factory(sh("echo begun; sleep 120", name="sleep")),
-    "away": factory(sh("true")),
-    "steady": factory(sh("echo once", name="once")),
-    "a.b c/d \\u00fc": factory(sh("echo odd", name="x.y z")),
-    "props": factory(
-        steps.SetProperty(property="artifact", value="v1"),
-        steps.SetProperty(property="deploy_password", value="do-not-tell"),
-        steps.SetProperty(property="api_key", value="do-not-tell"),
-        steps.SetProperty(property="large", value="x" * 100000),
-    ),
-}}
-
-# Buildbot 3 cannot skip a build, only its steps.
-SKIPPED = {{"do_build_if": lambda build: False}} if int(buildbot.version.split(".")[0]) > 3 else {{}}
-
-c = BuildmasterConfig = {{
-    "workers": [worker.Worker("w1", "secret", max_builds=8), worker.Worker("w-2", "secret")],
-    "protocols": {{"pb": {{"port": "tcp:{pb}:interface=127.0.0.1"}}}},
-    "builders": [
-        util.BuilderConfig(
-            name=name,
-            workernames=["w-2" if name == "away" else "w1"],
-            factory=each,
-            collapseRequests=name not in ("steady", "good"),
-            **(SKIPPED if name == "skip" else {{}}),
-        )
-        for name, each in FACTORIES.items()
-    ],
-    "schedulers": [
-        schedulers.ForceScheduler(name="force", builderNames=list(FACTORIES)),
-        schedulers.AnyBranchScheduler(name="push", builderNames=["good"], treeStableTimer=None),
-    ],
-    "services": SERVICES,
-    "title": "test",
-    "titleURL": "http://127.0.0.1:{www}/",
-    "buildbotURL": "http://127.0.0.1:{www}/",
-    "www": {{"port": "tcp:{www}:interface=127.0.0.1", "change_hook_dialects": {{"base": True}}, **WWW}},
-    "db": {{"db_url": "sqlite:///state.sqlite"}},
-    "buildbotNetUsageData": None,
-}}
-"""
-
-BUILDBOT_TAC = """\
-from twisted.application import service
-from buildbot.master import BuildMaster
-
-application = service.Application('buildmaster')
-master = BuildMaster("{directory}", "master.cfg", umask=None)
-master.setServiceParent(application)
-"""
 
 
 class BuildbotMaster:
@@ -260,6 +194,19 @@ class BuildbotMaster:
         if process is not None and process.poll() is None:
             process.send_signal(number)
             process.wait(30)
+
+
+@contextmanager
+def running_master(directory: Path, extra: str = "") -> Iterator[BuildbotMaster]:
+    """Give a master that runs, with a worker, and kill both then."""
+    directory.mkdir(exist_ok=True)
+    master = BuildbotMaster(directory, extra)
+    try:
+        master.start()
+        master.start_worker()
+        yield master
+    finally:
+        master.end()
 
 
 def _configure(directory: Path, pb: int, www: int, extra: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,10 @@ from pulseshim.account import Account
 from pulseshim.envelope import Envelope
 from pulseshim.errors import BrokerDenied, BrokerError
 from pulseshim.publisher import Publisher, Settled
+from tests.proxy import TcpProxy
 
+Making = Callable[[Account], Publisher]
+Proxies = Callable[..., TcpProxy]
 EXCHANGE = "exchange/guest/test"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 import click
 import msgspec
@@ -19,30 +19,17 @@ import msgspec
 import pulseshim
 import pulseshim_plugins
 import pulseshim_shims
-from pulseshim import Message, Settings, hookspecs
+from contrib.dev.settings_tables import comments, tables, type_name
+from pulseshim import Message, hookspecs
 from pulseshim.commands.emit import HELP as EMIT_HELP
 from pulseshim.commands.root import VERBS, cli
 from pulseshim.errors import PulseshimError
 from pulseshim.message import payload_schema
-from pulseshim_plugins.bugzilla_options import BugzillaOptions, BugzillaServer
-from pulseshim_plugins.buildbot_options import MasterOptions, SharedOptions
-from pulseshim_plugins.git_options import GitOptions
-from pulseshim_plugins.hg_options import HgExchanges, HgOptions
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-PLUGIN_TABLES: dict[str, type[msgspec.Struct]] = {
-    "plugins.buildbot": SharedOptions,
-    "plugins.buildbot.masters.NAME": MasterOptions,
-    "plugins.bugzilla": BugzillaOptions,
-    "plugins.bugzilla.servers.NAME": BugzillaServer,
-    "plugins.git": GitOptions,
-    "plugins.hg": HgOptions,
-    "plugins.hg.exchanges": HgExchanges,
-}
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
-_KEY = re.compile(r"^    (?P<name>\w+): ")
 _ALL_HAVE = ("config", "debug", "help")
 
 
@@ -92,60 +79,6 @@ def settings() -> Iterator[str]:
             words = (f"`{field.name}`", type_name(field.type), default, _cell(meaning), f"`{variable}`")
             yield f"| {' | '.join(words)} |"
         yield ""
-
-
-def tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
-    """Give the path and the type of each table."""
-    for field in msgspec.structs.fields(Settings):
-        kind = field.type
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            yield field.name, kind
-            for inner in msgspec.structs.fields(kind):
-                of = get_args(inner.type)[-1] if get_origin(inner.type) is dict else None
-                if isinstance(of, type) and issubclass(of, msgspec.Struct):
-                    yield f"{field.name}.{inner.name}.NAME", of
-    yield from PLUGIN_TABLES.items()
-
-
-def comments(kind: type) -> dict[str, str]:
-    """Give what the comments `#:` above the fields of a type say, by field."""
-    found: dict[str, str] = {}
-    said: list[str] = []
-    parts = [part for part in reversed(kind.__mro__) if part.__module__.startswith("pulseshim")]
-    for line in (line for part in parts for line in inspect.getsource(part).splitlines()):
-        if line.startswith("    #: "):
-            said.append(line.removeprefix("    #: "))
-        elif match := _KEY.match(line):
-            if said:
-                found[match["name"]] = " ".join(said)
-            said = []
-    return found
-
-
-def type_name(kind: Any) -> str:
-    """Give a type of a setting in the words of TOML."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _limited(*arguments)
-    if origin is Literal:
-        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
-    if origin is tuple:
-        return f"list of {type_name(arguments[0])}"
-    if origin in (dict, list):
-        return f"{'table' if origin is dict else 'list'} of {type_name(arguments[-1])}"
-    if arguments:
-        return " or ".join(
-            type_name(each) for each in arguments if each not in (type(None), msgspec.UnsetType)
-        )
-    return {str: "text", int: "integer", bool: "boolean"}.get(kind, "tables")
-
-
-def _limited(kind: Any, meta: msgspec.Meta) -> str:
-    if meta.pattern:
-        return "time"
-    limits = {"over": meta.gt, "from": meta.ge, "to": meta.le}
-    said = [f"{word} {value}" for word, value in limits.items() if value is not None]
-    return " ".join([type_name(kind), *said])
 
 
 def verbs() -> Iterator[str]:

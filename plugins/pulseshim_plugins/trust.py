@@ -33,9 +33,8 @@ def is_trusted(owner: int | None, names: Sequence[str]) -> bool:
 
 def check_writer(invocation: Invocation, directories: Iterable[str], names: Sequence[str]) -> None:
     """Raise `Suspicious` where who wrote an invocation may not write to all of the directories."""
-    if invocation.owner is None or is_trusted(invocation.owner, names):
+    if (user := _doubted(invocation, names)) is None:
         return
-    user = User(invocation.owner)
     for directory in directories:
         if not user.may_write(directory):
             raise Suspicious(
@@ -46,9 +45,8 @@ def check_writer(invocation: Invocation, directories: Iterable[str], names: Sequ
 
 def check_reader(invocation: Invocation, directories: Iterable[str], names: Sequence[str]) -> None:
     """Raise `Suspicious` where directories lead to what the writer of an invocation may not read."""
-    if invocation.owner is None or is_trusted(invocation.owner, names):
+    if (user := _doubted(invocation, names)) is None:
         return
-    user = User(invocation.owner)
     for directory in directories:
         if not user.may_read(directory):
             raise Suspicious(
@@ -62,10 +60,8 @@ def pusher(invocation: Invocation, claimed: str, directory: str, names: Sequence
 
     That is a user who is trusted or owns the directory. Anybody else pushed under their own name.
     """
-    owner = invocation.owner
-    if owner is None or is_trusted(owner, names) or User(owner).owns(directory):
-        return claimed
-    return User(owner).name
+    user = _doubted(invocation, names)
+    return claimed if user is None or user.owns(directory) else user.name
 
 
 def was_believed(invocation: Invocation, state: State, repository: str) -> bool:
@@ -108,6 +104,12 @@ def check_url(
         f"the repository names its own public URL {url}, in a file that user {user} or others can write",
         "map its directory in repositories, or name that user in trusted_users and let nobody else write it",
     )
+
+
+def _doubted(invocation: Invocation, names: Sequence[str]) -> User | None:
+    """Give who wrote an invocation, where they are not believed about everything; None: they are."""
+    owner = invocation.owner
+    return None if owner is None or is_trusted(owner, names) else User(owner)
 
 
 def _is_open(status: os.stat_result) -> bool:

@@ -8,9 +8,14 @@ import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.acceptance.administration import Administration
+
+if TYPE_CHECKING:
+    from tests.conftest import RabbitMQ
 
 ROOT = Path(__file__).parents[2]
 
@@ -185,3 +190,16 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     yield make
     for site in sites:
         site.end()
+
+
+@pytest.fixture
+def admin(
+    tmp_path: Path,
+    own_rabbitmq: "RabbitMQ",
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Administration]:
+    """Give an administration of a broker on which nothing is provisioned yet."""
+    administration = Administration(tmp_path, own_rabbitmq, capsys, monkeypatch)
+    yield administration
+    administration.clean()

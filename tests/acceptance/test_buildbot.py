@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.buildbot_master import BuildbotMaster
+from tests.buildbot_master import BuildbotMaster, running_master
 
 if TYPE_CHECKING:
     from tests.conftest import VirtualHost
@@ -96,15 +96,9 @@ class Service:
 @pytest.fixture
 def master(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BuildbotMaster]:
     """Give a master of the test's own, with a worker; its configuration ends with the parameter."""
-    (tmp_path / "master").mkdir()
     extra = getattr(request, "param", "").replace(SPOOL, str(tmp_path / "store" / "spool"))
-    found = BuildbotMaster(tmp_path / "master", extra)
-    try:
-        found.start()
-        found.start_worker()
+    with running_master(tmp_path / "master", extra) as found:
         yield found
-    finally:
-        found.end()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,16 +10,13 @@ from msgspec import structs
 
 from pulseshim.account import Account
 from pulseshim.errors import BrokerUnreachable
-from pulseshim.publisher import Publisher, Settled
-from tests.publishing import EXCHANGE, at, denial, envelope, failing, settle_all
+from pulseshim.publisher import Settled
+from tests.publishing import EXCHANGE, Making, Proxies, at, denial, envelope, failing, settle_all
 
 if TYPE_CHECKING:
-    from tests.conftest import TcpProxy, VirtualHost
+    from tests.conftest import VirtualHost
 
 pytestmark = pytest.mark.broker
-
-Making = Callable[[Account], Publisher]
-Proxies = Callable[..., "TcpProxy"]
 
 
 def test_a_wrong_password_is_a_denial_that_names_the_user(make: Making, account: Account) -> None:

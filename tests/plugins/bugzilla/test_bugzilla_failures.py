@@ -15,12 +15,10 @@ from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_error import first_line
 from pulseshim_plugins.bugzilla_poll import Poller
 from tests.bugzilla_server import DOWN, KEY, PASSWORD, BugzillaServer, Reply, failure, page
+from tests.plugins.bugzilla.polling import Configure
 
 if TYPE_CHECKING:
-    from pulseshim_plugins.bugzilla_options import Server
     from tests.conftest import TcpProxy
-
-Configure = Callable[..., "Server"]
 
 FAULT = (
     b'<?xml version="1.0" encoding="UTF-8"?><methodResponse><fault><value><struct><member><name>faultString'

@@ -1,8 +1,5 @@
 """The privacy gate: nothing that is not public at this moment goes through, whatever was read before."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pytest
 
 from pulseshim import Checkpoint, Envelope, Exchange, SourceUnavailable
@@ -14,11 +11,8 @@ from pulseshim_plugins.bugzilla_gate import Candidate, public_now, read_candidat
 from pulseshim_plugins.bugzilla_poll import Poller
 from pulseshim_shims.bugzilla import CHANGES, BugChange, BugClosedMessage, PublicBug
 from tests.bugzilla_server import KEY, BugzillaServer, Reply, Request, page
+from tests.plugins.bugzilla.polling import Configure
 
-if TYPE_CHECKING:
-    from pulseshim_plugins.bugzilla_options import Server
-
-Configure = Callable[..., "Server"]
 LONG_AGO = "2000-01-01T00:00:00"
 SECRET = "the secret plan"
 

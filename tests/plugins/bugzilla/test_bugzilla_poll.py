@@ -1,30 +1,19 @@
-"""Which bugs a poll gives, from a server that cuts answers, ignores keys and lives in another time zone."""
+"""Which bugs a poll gives, from a server that ignores what it is asked and lives in another time zone."""
 
-import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from pulseshim import Envelope, Exchange, SettingsError, SourceUnavailable
+from pulseshim import Envelope, Exchange, SourceUnavailable
 from pulseshim.database import Database
 from pulseshim.outbox import Outbox, Outgoing
 from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_poll import Poller
 from pulseshim_shims.bugzilla import BugChange, SimpleBugMessage, simple_messages
-from tests.bugzilla_server import BugzillaServer, Request, page
-
-if TYPE_CHECKING:
-    from pulseshim_plugins.bugzilla_options import Server
-
-Configure = Callable[..., "Server"]
-
-
-def poll(poller: Poller, state: MemoryState) -> list[tuple[int, str]]:
-    """Give id and time of the bugs that one poll gives, in their order."""
-    return [(event.id, event.time) for event in poller.poll(state) if isinstance(event, BugChange)]
+from tests.bugzilla_server import BugzillaServer
+from tests.plugins.bugzilla.polling import Configure, poll
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
@@ -113,117 +102,6 @@ def test_a_search_is_asked_for_as_the_server_understands_it(
     }
 
 
-@pytest.mark.parametrize("maximum", [1, 2, 3, 7, 20, 29, 30, 31])
-@pytest.mark.parametrize("spread", [0, 1, 5])
-def test_a_page_that_the_server_cut_silently_is_noticed(
-    make_bugzilla: Callable[..., BugzillaServer], configure: Configure, maximum: int, spread: int
-) -> None:
-    """Thirty bugs are found, of one second or of many, though the server shows fewer and says nothing."""
-    server = make_bugzilla(maximum=maximum)
-    server.file(count=30)
-    poller, state = Poller(configure(server.url)), MemoryState()
-    poll(poller, state)
-    server.pass_time(60)
-    made = []
-    for number in range(1, 31):
-        made.append((number, server.change(number)))
-        if spread and number % spread == 0:
-            server.pass_time()
-
-    assert poll(poller, state) == made
-
-
-def test_a_bug_that_changes_during_the_walk_is_found_and_none_beside_it_is_missed(
-    make_bugzilla: Callable[..., BugzillaServer], configure: Configure
-) -> None:
-    """Bugs that leave a second while it is paged by offset do not take others with them."""
-    server = make_bugzilla(maximum=4)
-    server.file(count=20)
-    poller, state = Poller(configure(server.url)), MemoryState()
-    poll(poller, state)
-    server.pass_time(600)
-    for number in range(1, 21):
-        server.change(number)
-    at = server.now.strftime("%Y-%m-%dT%H:%M:%S")
-    moving = [1, 3, 2, 4]
-
-    def move(request: Request) -> None:
-        if moving and int(request.query.get("offset", 0)) > 2:
-            server.pass_time()
-            server.change(moving.pop())
-            server.change(moving.pop())
-
-    server.before = move
-
-    found = poll(poller, state)
-
-    assert moving == []
-    assert {number for number, _ in found} == set(range(1, 21))
-    assert {(number, at) for number in range(5, 21)} <= set(found)
-    assert len(found) == len(set(found))
-
-
-def test_three_weeks_are_caught_up_in_pages_that_are_stored_one_by_one(
-    make_bugzilla: Callable[..., BugzillaServer], configure: Configure
-) -> None:
-    """A crash in the midst costs one page: the next poll goes on near where the last was stored."""
-    server = make_bugzilla(maximum=50)
-    server.file(count=400)
-    state = MemoryState()
-    poll(Poller(configure(server.url, overlap="1m")), state)
-    for number in range(1, 401):
-        server.pass_time(4500)
-        server.change(number)
-    stored: list[int] = []
-    page: list[int] = []
-    for event in Poller(configure(server.url, overlap="1m")).poll(state):
-        if isinstance(event, BugChange):
-            page.append(event.id)
-        else:
-            stored += page
-            page = []
-            if len(stored) > 200:
-                break
-
-    rest = poll(Poller(configure(server.url, overlap="1m")), MemoryState(state.entries))
-
-    assert len(stored) < 400
-    assert set(stored) | {number for number, _ in rest} == set(range(1, 401))
-    assert len(rest) < 210
-
-
-def test_a_failure_in_the_midst_leaves_the_cursor_at_the_last_page(
-    make_bugzilla: Callable[..., BugzillaServer], configure: Configure
-) -> None:
-    """The time that was read before the search becomes the cursor only when all pages were read."""
-    server = make_bugzilla(maximum=10)
-    server.file(count=30)
-    poller, state = Poller(configure(server.url)), MemoryState()
-    poll(poller, state)
-    server.pass_time(3600)
-    for number in range(1, 31):
-        server.change(number)
-        server.pass_time(10)
-    before = state.get("cursor")
-    stored = before
-
-    def fail(request: Request) -> None:
-        if request.query.get("last_change_time", "") > "2026-11-24T13:02:00Z":
-            server.replies.append(page(503))
-
-    server.before = fail
-    events = poller.poll(state)
-    with contextlib.suppress(SourceUnavailable):
-        for event in events:
-            if not isinstance(event, BugChange):
-                stored = state.get("cursor")
-    server.before = lambda _: None
-    rest = poll(poller, MemoryState({"cursor": stored}))
-
-    assert before["time"] < stored["time"] <= "2026-11-24T13:03:00"
-    assert {20, 30} <= {number for number, _ in rest}
-
-
 def test_a_server_clock_that_is_set_back_hides_no_change(
     bugzilla: BugzillaServer, configure: Configure
 ) -> None:
@@ -297,74 +175,6 @@ def test_a_server_that_ignores_the_order_is_named(bugzilla: BugzillaServer, conf
 
     with pytest.raises(SourceUnavailable, match="order"):
         poll(poller, state)
-
-
-@pytest.mark.parametrize("takes_header", [True, False])
-def test_the_key_is_told_by_header_or_else_by_parameter(
-    bugzilla: BugzillaServer, configure: Configure, key_file: str, takes_header: bool
-) -> None:
-    """A server that ignores the header would give what anybody sees: so the private bug is found on both."""
-    bugzilla.takes_header = takes_header
-    bugzilla.file(private=True)
-    poller, state = Poller(configure(bugzilla.url, api_key_file=key_file)), MemoryState()
-    poll(poller, state)
-    bugzilla.pass_time(60)
-    at = bugzilla.change(1)
-
-    assert poll(poller, state) == [(1, at)]
-    assert any("Bugzilla_api_key" in request.url for request in bugzilla.requests) is not takes_header
-
-
-@pytest.mark.parametrize("protocol", ["rest", "xmlrpc"])
-@pytest.mark.parametrize("takes_header", [True, False])
-@pytest.mark.parametrize("user", ["", "poller@bugzilla.test"])
-def test_a_key_that_is_not_known_is_refused_at_the_first_poll(
-    bugzilla: BugzillaServer,
-    configure: Configure,
-    key_file: str,
-    protocol: str,
-    takes_header: bool,
-    user: str,
-) -> None:
-    """It is a wrong setting, not an outage, and never anonymity."""
-    bugzilla.takes_header = takes_header
-    bugzilla.users = {}
-    poller = Poller(configure(bugzilla.url, api_key_file=key_file, user=user, protocol=protocol))
-
-    with pytest.raises(SettingsError, match="api_key_file") as refused:
-        poll(poller, MemoryState())
-
-    assert "kkkk" not in str(refused.value)
-
-
-@pytest.mark.parametrize("protocol", ["rest", "xmlrpc"])
-@pytest.mark.parametrize("takes_header", [True, False])
-def test_the_key_of_somebody_else_is_refused(
-    bugzilla: BugzillaServer, configure: Configure, key_file: str, takes_header: bool, protocol: str
-) -> None:
-    """Where `user` says whose it is, another account's key is a wrong setting."""
-    bugzilla.takes_header = takes_header
-    options = {"api_key_file": key_file, "protocol": protocol}
-    right = Poller(configure(bugzilla.url, user="poller@bugzilla.test", **options))
-    wrong = Poller(configure(bugzilla.url, user="admin@bugzilla.test", **options))
-
-    assert poll(right, MemoryState()) == []
-    with pytest.raises(SettingsError, match="the key is not that of admin"):
-        poll(wrong, MemoryState())
-
-
-def test_a_key_that_was_corrected_is_taken_without_a_restart(
-    bugzilla: BugzillaServer, configure: Configure, key_file: str
-) -> None:
-    """After a refusal the file is read again."""
-    users, bugzilla.users = bugzilla.users, {}
-    poller, state = Poller(configure(bugzilla.url, api_key_file=key_file)), MemoryState()
-    with pytest.raises(SettingsError):
-        poll(poller, state)
-
-    bugzilla.users = users
-
-    assert poll(poller, state) == []
 
 
 def test_a_connection_is_looked_after_once_an_hour(

@@ -13,7 +13,7 @@ from pulseshim.testing import MemoryState
 from pulseshim_plugins.buildbot_listen import listen
 from pulseshim_plugins.buildbot_options import MasterOptions
 from pulseshim_shims.buildbot import buildbot_messages
-from tests.buildbot_master import BuildbotMaster
+from tests.buildbot_master import BuildbotMaster, running_master
 
 Listening = Callable[..., Any]
 
@@ -21,13 +21,8 @@ Listening = Callable[..., Any]
 @pytest.fixture(scope="session")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildbotMaster]:
     """Give the session's master, with a worker. Its builds only become more."""
-    found = BuildbotMaster(tmp_path_factory.mktemp("buildbot"))
-    try:
-        found.start()
-        found.start_worker()
+    with running_master(tmp_path_factory.mktemp("buildbot")) as found:
         yield found
-    finally:
-        found.end()
 
 
 class Ear:

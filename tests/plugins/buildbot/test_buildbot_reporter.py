@@ -18,7 +18,7 @@ from pulseshim_plugins.buildbot_options import MasterOptions
 from pulseshim_plugins.buildbot_recorded import read_build
 from pulseshim_plugins.buildbot_reporter import LONGEST_QUEUE, Writer
 from pulseshim_shims.buildbot import buildbot_messages
-from tests.buildbot_master import BuildbotMaster
+from tests.buildbot_master import BuildbotMaster, running_master
 
 REPORTING = """
 from pulseshim_plugins.buildbot_reporter import PulseshimReporter
@@ -29,14 +29,8 @@ SERVICES = [PulseshimReporter("ci", spool={spool!r})]
 @pytest.fixture
 def reporting(tmp_path: Path) -> Iterator[BuildbotMaster]:
     """Give a master with the reporter, whose spool is not there."""
-    (tmp_path / "master").mkdir()
-    found = BuildbotMaster(tmp_path / "master", REPORTING.format(spool=str(tmp_path / "spool")))
-    try:
-        found.start()
-        found.start_worker()
+    with running_master(tmp_path / "master", REPORTING.format(spool=str(tmp_path / "spool"))) as found:
         yield found
-    finally:
-        found.end()
 
 
 def recorded(spool: Path, options: MasterOptions) -> list[Message]:

@@ -15,6 +15,7 @@ from pulseshim_plugins.hg_transaction import read_transaction
 from pulseshim_shims.hg import v1_messages, v2_messages
 from pulseshim_shims.hg_code import code_messages
 from tests.hg_consumers import HOST, accept
+from tests.hg_fill import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,30 +27,6 @@ if TYPE_CHECKING:
 # More than are listed in one message. All 100,000 of the largest push are read by `make bench`.
 MANY = 32_000
 LIMIT = 1 << 20
-FILL = """\
-from mercurial import metadata, phases, registrar
-cmdtable = {}
-command = registrar.command(cmdtable)
-
-@command(b"fill", [], b"COUNT")
-def fill(ui, repo, count):
-    changelog, nothing = repo.changelog, metadata.ChangingFiles()
-    with repo.lock(), repo.transaction(b"fill") as tr:
-        node = repo.nullid
-        changelog.delayupdate(tr)
-        with changelog._writing(tr):
-            for n in range(int(count)):
-                who, date = b"Ada", b"%d 0" % n
-                node = changelog.add(repo.nullid, nothing, b"text", tr, node, repo.nullid, who, date)
-        phases.registernew(repo, tr, phases.draft, range(int(count)))
-"""
-
-
-def fill(server: "HgServer", repository: Path) -> None:
-    """Put many changesets into a repository in one transaction: straight into its changelog, for speed."""
-    script = server.root.parent / "fill.py"
-    script.write_text(FILL)
-    server.hg("--config", f"extensions.fill={script}", "fill", str(MANY), cwd=repository)
 
 
 def payloads(events: "Iterator[HgEvent]") -> "Iterator[tuple[str, dict[str, Any]]]":
@@ -88,7 +65,7 @@ def read_all(invocation: "Invocation", options: HgOptions) -> tuple[dict[str, An
 def test_a_first_push_of_many_changesets_streams(server: "HgServer") -> None:
     """Heads and counts stand in one message, each changeset in one of its own; memory stays small."""
     repository = server.init()
-    fill(server, repository)
+    fill(partial(server.hg, cwd=repository), server.root.parent / "fill.py", MANY)
     (invocation,) = server.invocations()
     options = HgOptions(repositories={str(server.root): HOST})
     expected = server.hg("log", "-r", "all()", "-T", "{node} ", cwd=repository).split()

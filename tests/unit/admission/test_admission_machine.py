@@ -3,25 +3,23 @@
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pulseshim import Envelope, Exchange, Message, SourceUnavailable
 from pulseshim.admission import Admission, Admissions
-from pulseshim.database import Database
 from pulseshim.errors import BrokerUnreachable
 from pulseshim.outbox import Outbox, Outgoing
 from pulseshim.parked import ParkedItems
 from pulseshim.publisher import Settled
 from pulseshim.relay import Relay, RelayEnds
 from pulseshim.testing import MemoryPublisher
+from tests.unit.fragile import Crash, FragileDatabase, Fuse, steps
 
 HOLDS_FOR = 30
 HEALED_WITHIN = 1000
@@ -45,16 +43,12 @@ def told(number: int, key: str) -> Told:
     return Told(routing_key=key, event_id=str(number))
 
 
-class Crash(BaseException):
-    """The process ends here: no `except Exception` may see it."""
-
-
 class World:
     """What outlives a process: the time, the source with what it hides, the broker, and when all ends."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.moments: int | None = None
+        self.fuse = Fuse()
         self.source_fault: Exception | None = None
         self.broker_fault: BrokerUnreachable | None = None
         self.hidden: set[str] = set()
@@ -62,43 +56,17 @@ class World:
         self.refused: set[str] = set()
         self.broker = MemoryPublisher()
 
-    def moment(self) -> None:
-        """Be at a moment at which the process may end."""
-        if self.moments is not None:
-            self.moments -= 1
-            if self.moments <= 0:
-                self.moments = None
-                raise Crash
-
     def admit(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Say what may go, as the feed does; it takes a second."""
-        self.moment()
+        self.fuse.burn()
         if self.source_fault is not None:
             raise self.source_fault
         shown = [envelope for envelope in envelopes if envelope.message_id not in self.hidden]
         self.admitted |= {envelope.message_id: self.now for envelope in shown}
         self.refused |= {envelope.message_id for envelope in envelopes} & self.hidden
         self.now += 1
-        self.moment()
+        self.fuse.burn()
         return shown
-
-
-class FragileDatabase(Database):
-    """A database whose process may end before a step, before its commit and after it."""
-
-    def __init__(self, path: Path, world: World) -> None:
-        self.world = world
-        super().__init__(path)
-        self.query("PRAGMA synchronous = OFF")  # the process may end here, the machine keeps its power
-
-    @contextmanager
-    def step(self) -> Iterator[Any]:
-        """Give the connection inside a transaction."""
-        self.world.moment()
-        with super().step() as connection:
-            yield connection
-            self.world.moment()
-        self.world.moment()
 
 
 class Watched(MemoryPublisher):
@@ -116,15 +84,15 @@ class Watched(MemoryPublisher):
 
     def publish(self, tag: int, envelope: Envelope) -> None:
         """Put an envelope in flight."""
-        self.world.moment()
+        self.world.fuse.burn()
         assert self.world.now - self.world.admitted[envelope.message_id] < HOLDS_FOR
         super().publish(tag, envelope)
 
     def settle(self, timeout: float) -> Settled:  # noqa: ARG002 - time stands still here
         """Give what the broker said."""
-        self.world.moment()
+        self.world.fuse.burn()
         settled = super().settle(0)
-        self.world.moment()
+        self.world.fuse.burn()
         return settled
 
 
@@ -155,7 +123,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         if self.database is not None:
             self.database.close()
         world = self.world
-        self.database = FragileDatabase(self.root / "outbox.sqlite3", world)
+        self.database = FragileDatabase(self.root / "outbox.sqlite3", world.fuse)
         self.outbox = Outbox(self.database, lambda: 1)
         self.outbox.readdress({EXCHANGE.name: ""}, [])
         self.admission = Admission(
@@ -181,12 +149,12 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     def working(self, work: Callable[[], object], moments: int | None) -> None:
         """Do work; where the process ends after so many moments, start it again."""
-        self.world.moments = moments
+        self.world.fuse.left = moments
         try:
             work()
         except Crash:
             self.start()
-        self.world.moments = None
+        self.world.fuse.left = None
 
     def store(self, numbers: Sequence[tuple[int, str]]) -> None:
         """Store messages, as a poll does; those that are known already are passed over."""
@@ -269,11 +237,6 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.the_order_holds()
 
 
-# Its files are synced, and the disk may be busy.
+# The disk may be busy.
 TestAdmissionMachine = pytest.mark.timeout(400)(AdmissionMachine.TestCase)
-TestAdmissionMachine.settings = settings(
-    max_examples=60,
-    stateful_step_count=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestAdmissionMachine.settings = steps(60, 8)

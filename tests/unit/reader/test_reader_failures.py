@@ -1,102 +1,20 @@
-"""The reader: each invocation in the spool is stored or parked, and nothing stops it."""
+"""The reader: what cannot be stored is parked or waits, and nothing stops it."""
 
-import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
-from pulseshim import Exchange, Feed, HookSource, Invocation, Message, PollSource, State
-from pulseshim.envelope import Envelope
+from pulseshim import Feed, Invocation, PollSource, State
 from pulseshim.errors import StoreUnavailable
-from pulseshim.parked import Parked
-from pulseshim.reader import Reader, ReaderEnds
-from pulseshim.recorder import record
-from pulseshim.settings import Settings, StoreSettings
+from pulseshim.reader import Reader
 from pulseshim.source import Outlet
-from pulseshim.store import open_store
-
-NOW = 1_764_025_361 * 10**9
-LARGEST = 4096
-
-
-class Read(Message, frozen=True, kw_only=True):
-    """A message of the tests."""
-
-    type: ClassVar[str] = "tests.read"
-    text: str
-
-
-ONE = Exchange("exchange/tests/one", "Tests", "Of the tests.", (Read,))
-TWO = Exchange("exchange/tests/two", "Tests", "Of the tests.", (Read,))
-
-ReadInvocation = Callable[[Invocation, State], Iterable[str]]
-
-
-def shim(text: str) -> Iterator[Read]:
-    """Make a message of each text; its routing key is the text."""
-    yield Read(routing_key=text, event_id=text, text=text)
-
-
-def words(invocation: Invocation, state: State) -> Iterator[str]:
-    """Give the arguments as events, and count them."""
-    for argument in invocation.arguments:
-        state.count("words")
-        yield argument
-
-
-class Bench:
-    """A store, what was recorded into it, and what its reader told."""
-
-    def __init__(self, directory: Path) -> None:
-        self.settings = Settings(store=StoreSettings(directory=str(directory), largest_invocation=LARGEST))
-        self.store = open_store(self.settings)
-        self.new = self.store.spool.directory / "new"
-        self.stored: list[str] = []
-        self.parked: list[Parked] = []
-        self.numbers = count(1)
-
-    def put(self, *arguments: str, feed: str = "words", stdin: bytes = b"") -> str:
-        """Record an invocation, each a second after the one before, and give the name of its file."""
-        number = next(self.numbers)
-        now = NOW + number * 10**9
-        given = [os.fsencode(argument) for argument in arguments]
-        spool = os.fsencode(self.store.spool.directory)
-        identity = record(spool, feed.encode(), given, (), stdin, b"/", now, number.to_bytes(16, "big"))  # type: ignore[no-untyped-call] # hooks carry a copy
-        return f"{now:020}-{identity}"
-
-    def reader(self, read: ReadInvocation = words, **feeds: ReadInvocation) -> Reader:
-        """Make a reader; `read` is the source of the feed `words`."""
-        sources = {"words": read, **feeds}
-        outlets = {
-            name: [Outlet(Feed(name, HookSource(source), shim, ONE), "")] for name, source in sources.items()
-        }
-        ends = ReaderEnds(stored=self.note, parked=self.parked.append)
-        return Reader(self.store, outlets, random=lambda: 0.99, ends=ends, clock_ns=lambda: NOW)
-
-    def note(self, envelopes: Iterable[Envelope]) -> None:
-        """Take note of what the reader says it stored."""
-        self.stored += [envelope.routing_key for envelope in envelopes]
-
-    def waiting(self) -> list[str]:
-        """Give the texts of what awaits its confirm, in order."""
-        bodies = [stored.envelope.body for stored in self.store.outbox.pending("", limit=10_000)]
-        return [json.loads(body)["payload"]["text"] for body in bodies]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """Give an empty store."""
-    made = Bench(tmp_path / "store")
-    yield made
-    made.store.close()
+from tests.unit.reader.bench import LARGEST, NOW, ONE, Bench, shim, words
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -105,39 +23,6 @@ def eventually(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def test_what_was_recorded_is_stored_in_order_and_its_files_are_removed(bench: Bench) -> None:
-    """Oldest first; those who observe are told of each invocation once it is stored."""
-    bench.put("one", "two")
-    bench.put()
-    bench.put("three")
-
-    read = bench.reader().read_all()
-
-    assert read == 3
-    assert bench.waiting() == bench.stored == ["one", "two", "three"]
-    assert bench.store.spool.names() == []
-    assert bench.store.parked.items() == []
-
-
-def test_state_and_messages_of_an_invocation_are_one_step(bench: Bench) -> None:
-    """What the source counted is there with the messages, and not without them."""
-
-    def fails_behind_two(invocation: Invocation, state: State) -> Iterator[str]:
-        state.set("seen", {invocation.id: "1"})
-        yield from words(invocation, state)
-        if len(invocation.arguments) > 1:
-            raise RuntimeError("more than one word")
-
-    bench.put("one", "two")
-    bench.put("three")
-
-    bench.reader(fails_behind_two).read_all()
-
-    assert bench.waiting() == ["three"]
-    assert bench.store.database.query("SELECT count FROM counters") == [(1,)]
-    assert len(bench.store.outbox.state("words").get("seen")) == 1
 
 
 def test_what_is_no_invocation_is_set_aside_and_the_rest_is_read(bench: Bench, tmp_path: Path) -> None:
@@ -306,40 +191,6 @@ def test_a_retry_reads_again_and_keeps_its_number_where_it_fails_again(bench: Be
     assert bench.waiting() == ["one"]
 
 
-def test_a_file_that_was_left_behind_is_not_read_twice(bench: Bench) -> None:
-    """The machine stopped between the step and the removal: the invocation is stored, the file goes."""
-    name = bench.put("one")
-    content = (bench.new / name).read_bytes()
-    bench.reader().read_all()
-    (bench.new / name).write_bytes(content)
-
-    bench.reader(lambda _invocation, _state: pytest.fail("it was read again")).read_all()
-
-    assert bench.waiting() == ["one"]
-    assert bench.store.spool.names() == []
-
-
-def test_feeds_of_one_reading_are_stored_together(bench: Bench) -> None:
-    """The source is read once, and each event goes to every shim."""
-    bench.put("a", "b")
-    source = HookSource(words)
-    outlets = [Outlet(Feed("words", source, shim, exchange), "") for exchange in (ONE, TWO)]
-
-    Reader(bench.store, {"words": outlets}, random=lambda: 0.0).read_all()
-
-    assert bench.waiting() == ["a", "a", "b", "b"]
-    assert bench.store.database.query("SELECT count FROM counters") == [(2,)]
-
-
-def test_an_invocation_of_many_messages_is_one_step_in_order(bench: Bench) -> None:
-    """Those that did not stay in memory come behind those that did."""
-    bench.put()
-
-    bench.reader(lambda _invocation, _state: map(str, range(2500))).read_all()
-
-    assert bench.waiting() == list(map(str, range(2500)))
-
-
 def test_a_full_disk_parks_nothing_and_loses_nothing(bench: Bench) -> None:
     """The invocation stays in the spool until there is space, then it is read."""
     bench.put("x" * 200, stdin=b"x" * 3000)
@@ -383,48 +234,6 @@ def test_the_reader_outlives_a_spool_that_vanishes(bench: Bench, caplog: pytest.
 
     assert not thread.is_alive()
     assert "cannot be used" in caplog.records[0].__dict__["error"]
-
-
-def test_a_reader_that_is_stopped_leaves_the_rest_in_the_spool(bench: Bench) -> None:
-    """It ends behind the invocation it is at, so that a stop does not take as long as the backlog."""
-    stop = threading.Event()
-
-    def stop_behind_the_first(invocation: Invocation, state: State) -> Iterator[str]:
-        yield from words(invocation, state)
-        stop.set()
-        reader.wake()
-
-    for word in ("one", "two", "three"):
-        bench.put(word)
-
-    reader = bench.reader(stop_behind_the_first)
-    reader.run(stop)
-
-    assert bench.waiting() == ["one"]
-    assert len(bench.store.spool.names()) == 2
-
-
-def test_one_line_of_the_log_tells_what_became_of_an_invocation(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    """With its id, by which it is found in the spool, among what is parked, and in the messages."""
-    caplog.set_level(logging.INFO)
-    bench.put("fine")
-    bench.put("", feed="words")
-    bench.put(feed="unknown")
-    (bench.new / "foreign").touch()
-
-    bench.reader().read_all()
-
-    lines = [(line.message, line.__dict__.get("invocation", "")[-1:]) for line in caplog.records]
-    assert lines == [
-        ("invocation read", "1"),
-        ("invocation parked", "2"),
-        ("invocation parked", "3"),
-        ("file set aside", ""),
-    ]
-    (message,) = bench.store.outbox.pending("", limit=10)
-    assert caplog.records[0].__dict__["messages"] == [message.envelope.message_id]
 
 
 def test_a_deep_recursion_of_a_plugin_is_parked(bench: Bench) -> None:

@@ -1,0 +1,18 @@
+"""What a poll of a Bugzilla gives."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pulseshim.testing import MemoryState
+from pulseshim_plugins.bugzilla_poll import Poller
+from pulseshim_shims.bugzilla import BugChange
+
+if TYPE_CHECKING:
+    from pulseshim_plugins.bugzilla_options import Server
+
+Configure = Callable[..., "Server"]
+
+
+def poll(poller: Poller, state: MemoryState) -> list[tuple[int, str]]:
+    """Give id and time of the bugs that one poll gives, in their order."""
+    return [(event.id, event.time) for event in poller.poll(state) if isinstance(event, BugChange)]
