@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pulseshim import Duration, Settings, SettingsError, seconds
+from pulseshim_plugins.trust import check_users
 from pulseshim_shims.buildbot import HIDDEN, MAX_BYTES
 
 _MASTER = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,6 +55,8 @@ class MasterOptions(SharedOptions, frozen=True, forbid_unknown_fields=True, kw_o
     url: str
     #: The account to publish as. Not given: that of the plugin.
     account: str | None = None
+    #: Users, by name or number, who may record its builds: the account that the master runs as.
+    trusted_users: tuple[str, ...] = ()
 
 
 class BuildbotOptions(SharedOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,6 +134,7 @@ def _check(where: str, name: str, options: MasterOptions) -> None:
         raise SettingsError(f"{where}.ca_file: there is no file {options.ca_file}", "correct the path")
     if not seconds(options.every):
         raise SettingsError(f"{where}.every is no time", 'write for example "30s"')
+    check_users(options.trusted_users, f"{where}.trusted_users")
 
 
 def _is_loopback(host: str) -> bool:
