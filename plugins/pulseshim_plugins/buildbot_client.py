@@ -24,6 +24,7 @@ _REFUSED = (401, 403)
 _OK = 200
 _REDIRECTS = range(300, 400)
 _GONE = 404
+_NO_ROW = b"not found while getting from"
 _PAGE = 100
 _LONGEST_WAIT = 3600.0
 
@@ -81,7 +82,7 @@ class Client:
             self.headers["Cookie"] = "; ".join(f"{name}={part.value}" for name, part in cookies.items())
 
     def rows(self, path: str, parameters: Iterable[tuple[str, Any]] = ()) -> list[Row]:
-        """Give the rows of a resource such as `builds` or `builds/7/steps`; none where there is no such row.
+        """Give the rows of a resource such as `builds` or `builds/7/steps`; none where there is no build 7.
 
         A parameter's value is made into text; True and False are written as Buildbot does. Raises
         `MasterUnavailable` or `SettingsError`.
@@ -98,10 +99,12 @@ class Client:
             self._check(answer, path)
             if answer.status == _GONE:
                 return []
-            found = _rows(answer.data)
+            found = _object(answer.data)
             if found is not None:
-                self._refuse(path, misshapen(path, found, fields))
-                return list(found)
+                name = path.rpartition("/")[2]
+                self._refuse(path, "" if name in found else f"no {name} in the answer")
+                self._refuse(path, misshapen(path, found[name], fields))
+                return list(found[name])
         raise MasterUnavailable(
             f"{self.base} gives answers that are cut short ({path})", "it is asked again; see its twistd.log"
         )
@@ -194,10 +197,12 @@ class Client:
                 f"{self.base} is no Buildbot: no REST API answers there (HTTP {answer.status})",
                 "correct the url: it is the address of the web interface, ending before #/",
             )
-        if answer.status not in (_OK, _GONE):
+        # A collection is always there, and a row that is not is told of in these words: others are a proxy's.
+        is_gone = answer.status == _GONE and "/" in path and _NO_ROW in answer.data
+        if answer.status != _OK and not is_gone:
             raise MasterUnavailable(
                 f"{self.base} fails to show {path} (HTTP {answer.status})",
-                "it is asked again; see its twistd.log",
+                "it is asked again; see its twistd.log, and the log of a proxy before it",
                 retry_after=_retry_after(answer),
             )
 
@@ -210,14 +215,12 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
     return 0.0
 
 
-def _rows(content: bytes) -> Any:
-    """Give the rows of an answer, whatever they are; None where it was cut short."""
+def _object(content: bytes) -> dict[str, Any] | None:
+    """Give the object that an answer is; None where it was cut short."""
     try:
-        answer = loaded(content)
+        return dict(loaded(content))
     except ValueError:
         return None
-    parts = [part for name, part in answer.items() if name != "meta"]
-    return parts[0] if parts else []
 
 
 def _written(value: Any) -> str:

@@ -52,7 +52,7 @@ class Listener:
         """Begin from now with a master that is not known, or that began anew itself."""
         cursor = self._state.get("cursor")
         known = cursor.get("server") == name
-        if known and client.last(BUILDS, "buildid") >= int(cursor.get(BUILDS, "0")):
+        if known and not _is_another(client, int(cursor.get(BUILDS, "0"))):
             return
         if known:
             log.warning("master began anew, its history is another", extra={"master": name})
@@ -90,6 +90,16 @@ class Listener:
             yield from self._builds.look(now, numbers[BUILDS])
         if WORKERS in numbers:
             yield from self._workers.look([hint.row for hint in hints if hint.resource == WORKERS])
+
+
+def _is_another(client: Client, last: int) -> bool:
+    """Say whether a master's history is another than the one that was read up to a build.
+
+    A lower number of its last build is not enough, a cache on the way may say that: the build is asked for.
+    """
+    if client.last(BUILDS, "buildid") >= last:
+        return False
+    return not client.among(BUILDS, "buildid", [last])
 
 
 def catch_up(
