@@ -14,7 +14,7 @@ import urllib3
 
 from pulseshim import SettingsError, SourceUnavailable, seconds
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
-from pulseshim_plugins.buildbot_shape import loaded, misshapen
+from pulseshim_plugins.buildbot_shape import decoded, misshapen
 from pulseshim_shims.buildbot_payload import Row
 
 _TRIES = 6
@@ -218,7 +218,7 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
 def _object(content: bytes) -> dict[str, Any] | None:
     """Give the object that an answer is; None where it was cut short."""
     try:
-        return dict(loaded(content))
+        return dict(decoded(content))
     except ValueError:
         return None
 

@@ -97,6 +97,9 @@ class WebSocketEvents:
         except (OSError, ValueError, websockets.WebSocketException) as error:
             self._open.close()
             raise EventsLost(f"{address}: {error}") from error
+        except EventsLost:
+            self._open.close()
+            raise
 
     def _await_answers(self, count: int) -> None:
         deadline = time.monotonic() + _OPEN_SECONDS

@@ -7,7 +7,7 @@ import msgspec
 
 from pulseshim import Invocation, PulseshimError, State, Suspicious, User
 from pulseshim_plugins.buildbot_options import MasterOptions, base, server
-from pulseshim_plugins.buildbot_shape import Number, loaded, misshapen
+from pulseshim_plugins.buildbot_shape import Number, decoded, misshapen
 from pulseshim_plugins.trust import is_trusted
 from pulseshim_shims.buildbot_event import BuildEvent, Master
 from pulseshim_shims.buildbot_payload import Row
@@ -69,7 +69,7 @@ def _check_writer(invocation: Invocation, options: MasterOptions) -> None:
 
 def _record(content: bytes) -> _Record:
     try:
-        found = msgspec.convert(loaded(content), _Record, str_keys=True)
+        found = msgspec.convert(decoded(content), _Record, str_keys=True)
     except ValueError as error:  # msgspec's own are such, too
         raise _no_build(str(error)) from error
     rows: dict[str, Sequence[Row]] = {

@@ -93,7 +93,7 @@ _SHAPES: Mapping[str, Any] = {
 }
 
 
-def loaded(content: bytes) -> Any:
+def decoded(content: bytes) -> Any:
     """Give what JSON says. Raises ValueError where it is none, or is nested too deep.
 
     Halves of surrogate pairs, which JSON may have and UTF-8 may not, become question marks.
