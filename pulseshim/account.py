@@ -122,8 +122,8 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         port_is_sound = parts.port != 0
-    except ValueError as error:
-        raise SettingsError(f"broker.url is no URL ({error})", "write amqps://HOST:PORT/VHOST") from error
+    except ValueError:
+        raise SettingsError("broker.url is no URL", "write amqps://HOST:PORT/VHOST") from None
     if "@" in parts.netloc:
         raise SettingsError(
             "broker.url has a user or a password in it, where logs and process lists would show it",

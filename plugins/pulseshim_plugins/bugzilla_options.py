@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from pulseshim import Duration, Settings, SettingsError, seconds
+from pulseshim_plugins.web_address import check_address, is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _KEY = re.compile(r"[!-~]{1,200}")
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class BugzillaServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -164,12 +163,8 @@ def _check(server: Server, settings: Settings, own: Mapping[str, Any]) -> None:
     options, where = server.options, server.where
     if "every" in own and "cron" in own:
         raise SettingsError(f"{where} has both every and cron", "remove one of them")
-    parts = urlsplit(options.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise SettingsError(f"{where}.url is no URL of a server", "write https://bugzilla.example.org")
-    if parts.username or parts.password:
-        raise SettingsError(f"{where}.url has a user in it", "use api_key_file")
-    unsafe = parts.scheme == "http" and parts.hostname not in _LOOPBACK
+    parts = check_address(options.url, f"{where}.url", "https://bugzilla.example.org", "api_key_file")
+    unsafe = parts.scheme == "http" and not is_loopback(parts.hostname or "")
     if options.api_key_file and unsafe and not options.allow_plaintext:
         raise SettingsError(
             f"{where}.url is not encrypted: the API key could be read on the way",

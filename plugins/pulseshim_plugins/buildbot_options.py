@@ -2,13 +2,13 @@
 
 import os
 import re
-import urllib.parse
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from pulseshim import Duration, Settings, SettingsError, seconds
 from pulseshim_plugins.trust import check_users
+from pulseshim_plugins.web_address import check_address, is_loopback
 from pulseshim_shims.buildbot import HIDDEN, MAX_BYTES
 
 _MASTER = re.compile(r"[A-Za-z0-9_-]+")
@@ -110,12 +110,7 @@ def _check(where: str, name: str, options: MasterOptions) -> None:
     """Raise `SettingsError` for what cannot be used."""
     if not _MASTER.fullmatch(name):
         raise SettingsError(f"{where} is no name of a master", "use letters, digits, - and _")
-    url = urllib.parse.urlsplit(options.url)
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
-        raise SettingsError(
-            f"{where}.url is no address of a Buildbot ({options.url!r})",
-            "write https://host/path/, with user and password in keys of their own",
-        )
+    url = check_address(options.url, f"{where}.url", "https://host/path/", "user and password_file")
     if options.user and options.token_file:
         raise SettingsError(f"{where} has both user and token_file", "remove one of them")
     if bool(options.user) != bool(options.password_file):
@@ -123,7 +118,7 @@ def _check(where: str, name: str, options: MasterOptions) -> None:
             f"{where} needs user and password_file, or neither", "add the one that is missing"
         )
     secrets = options.user or options.token_file
-    if secrets and url.scheme == "http" and not (_is_loopback(url.hostname) or options.allow_plaintext):
+    if secrets and url.scheme == "http" and not (is_loopback(url.hostname or "") or options.allow_plaintext):
         raise SettingsError(
             f"{where} would send a password or token without TLS",
             "use https, or set allow_plaintext = true",
@@ -135,7 +130,3 @@ def _check(where: str, name: str, options: MasterOptions) -> None:
     if not seconds(options.every):
         raise SettingsError(f"{where}.every is no time", 'write for example "30s"')
     check_users(options.trusted_users, f"{where}.trusted_users")
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,5 +1,6 @@
 """Accounts: settings and environment become what a connection takes, or an error with its remedy."""
 
+import traceback
 from pathlib import Path
 
 import msgspec
@@ -145,6 +146,16 @@ def test_a_url_that_cannot_be_right_is_refused(url: str | list[str], problem: st
         resolve(BrokerSettings(url=url, user="x"), "", {"PULSESHIM_BROKER_PASSWORD": "x"})
 
     assert (raised.value.exit_code, bool(raised.value.remedy)) == (2, True)
+
+
+def test_a_password_that_ends_the_host_of_a_url_is_not_shown() -> None:
+    """What follows a colon is taken for a port there, and is none."""
+    url = "amqps://bot:secret#1@pulse.example.org/"
+
+    with pytest.raises(SettingsError, match=r"broker\.url is no URL") as raised:
+        resolve(BrokerSettings(url=url), "", {})
+
+    assert "secret" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.0.1", "[::1]"])
