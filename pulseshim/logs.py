@@ -8,8 +8,18 @@ from typing import TextIO
 
 from pulseshim.message import readable
 
-# urllib3 logs the query of each URL, in which a key may stand.
-_LIBRARIES = ("apscheduler", "amqp", "bugzilla", "kombu", "git", "requests", "urllib3", "watchdog")
+# urllib3 logs the query of each URL, in which a key may stand; websockets each header, the password's too.
+_LIBRARIES = (
+    "apscheduler",
+    "amqp",
+    "bugzilla",
+    "kombu",
+    "git",
+    "requests",
+    "urllib3",
+    "watchdog",
+    "websockets",
+)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

@@ -79,7 +79,7 @@ class Client:
         for text in answer.headers.getlist("Set-Cookie"):
             cookies.load(text)
         if cookies:
-            self.headers["Cookie"] = "; ".join(f"{name}={part.value}" for name, part in cookies.items())
+            self.headers["Cookie"] = "; ".join(f"{name}={part.coded_value}" for name, part in cookies.items())
 
     def rows(self, path: str, parameters: Iterable[tuple[str, Any]] = ()) -> list[Row]:
         """Give the rows of a resource such as `builds` or `builds/7/steps`; none where there is no build 7.

@@ -13,6 +13,7 @@ from pulseshim_shims.buildbot import HIDDEN, MAX_BYTES
 
 _MASTER = re.compile(r"[A-Za-z0-9_-]+")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
+_SECRETS = {"password_file": re.compile(r"[^\x00-\x1f\x7f]+"), "token_file": re.compile(r"[ -~]+")}
 
 
 class SharedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,17 +94,24 @@ def base(url: str) -> str:
     return url.rstrip("/") + "/"
 
 
-def secret(file: str, setting: str) -> str:
-    """Give what a file with a password or token holds. Raises `SettingsError`."""
+def secret(file: str, setting: Literal["password_file", "token_file"]) -> str:
+    """Give what a file with a password or token holds. Raises `SettingsError`, without it."""
     if not file:
         return ""
     try:
         with open(file, encoding="utf-8") as opened:
-            return opened.read().strip()
+            found = opened.read().strip()
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(
-            f"{setting} {file} cannot be read ({error})", "correct the setting or the file's permissions"
-        ) from error
+            f"{setting} {file} cannot be read ({reason})", "correct the setting or the file's permissions"
+        ) from None
+    if not _SECRETS[setting].fullmatch(found):
+        kind = setting.removesuffix("_file")
+        raise SettingsError(
+            f"{setting}: what {file} holds is no {kind}", f"put the {kind} in it, and nothing else"
+        )
+    return found
 
 
 def _check(where: str, name: str, options: MasterOptions) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,23 +27,31 @@ pytestmark = pytest.mark.broker
 
 EXCHANGES = ("exchange/gitpushes/v1", "exchange/hgpushes/v1", "exchange/build/")
 MARK = "s3cr3t"
-BROKER, KEY, MASTER, REMOTE, PUSHER, HGRC, ENVIRONMENT, PROPERTY = (
+BROKER, KEY, MASTER, TOKEN, SESSION, REMOTE, PUSHER, HGRC, ENVIRONMENT, PROPERTY = (
     f"{MARK}-{name}"
-    for name in ("broker", "key", "master", "remote", "pusher", "hgrc", "environment", "property")
+    for name in (
+        *("broker", "key", "master", "token", "session"),
+        *("remote", "pusher", "hgrc", "environment", "property"),
+    )
 )
+SIGNS = {MARK.encode(), b64encode(f"ci:{MASTER}".encode())}
 FIRST_LOOK = 12
 HG = str(Path(sys.executable).with_name("hg"))
 
 
 @contextmanager
 def failing_master() -> Iterator[str]:
-    """Serve what is wrong, with the password and the headers of the one who asks in it, and give the URL."""
+    """Serve what is wrong, with the password and the headers of the one who asks in it, and give the URL.
+
+    Each answer hands out a session that is no header as it stands.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             """Fail."""
             said = json.dumps({"error": f"no {MASTER} for {dict(self.headers)}", "password": MASTER}).encode()
             self.send_response(500, f"not with {MASTER}")
+            self.send_header("Set-Cookie", f'session="{SESSION}\\012"')
             self.send_header("Content-Length", str(len(said)))
             self.send_header("Content-Type", "application/json")
             self.end_headers()
@@ -85,7 +94,7 @@ def bugzilla() -> Iterator[BugzillaServer]:
 
 def configure(site: "Site", broker: str, bugzilla: str, masters: Sequence[str], port: int) -> None:
     """Write settings with all sources on, and each secret into a file of its own."""
-    files = {"broker": BROKER, "key": KEY, "master": MASTER}
+    files = {"broker": BROKER, "key": KEY, "master": MASTER, "token": TOKEN, "lines": f"{TOKEN}\n{TOKEN}"}
     for name, text in files.items():
         (site.root / name).write_text(text + "\n")
     root = site.root
@@ -98,7 +107,9 @@ def configure(site: "Site", broker: str, bugzilla: str, masters: Sequence[str], 
         f'api_key_file = "{root / "key"}"\nevery = "1s"\n'
         f'[plugins.buildbot.masters.telling]\nurl = "{masters[1]}"\nevents = "none"\nevery = "500ms"\n'
         f'[plugins.buildbot.masters.ci]\nurl = "{masters[0]}"\n'
-        f'user = "ci"\npassword_file = "{root / "master"}"\n',
+        f'user = "ci"\npassword_file = "{root / "master"}"\n'
+        f'[plugins.buildbot.masters.token]\nurl = "{masters[0]}"\ntoken_file = "{root / "token"}"\n'
+        f'[plugins.buildbot.masters.lines]\nurl = "{masters[0]}"\ntoken_file = "{root / "lines"}"\n',
     )
 
 
@@ -160,7 +171,8 @@ def test_no_secret_is_found_where_it_does_not_belong(
             site.push("One")
             push_hg(site)
             assert site.pulseshim("emit", "no-such-feed").returncode == 0
-            site.wait_until(lambda: "events not heard" in site.log or "master" in site.log, "master asked")
+            asked = {f"feed=buildbot.{name}" for name in ("ci", "token", "lines")} | {"events not heard"}
+            site.wait_until(lambda: all(each in site.log for each in asked), "masters asked")
             site.wait_until(lambda: len(bugzilla.requests) > 3, "Bugzilla asked")
             bugzilla.faults = lambda _: failure(100500, f"the key {KEY} of poller:{KEY}@x is odd", status=500)
             site.wait_until(lambda: "poll failed" in site.log, "a failure of Bugzilla")
@@ -188,9 +200,7 @@ def test_no_secret_is_found_where_it_does_not_belong(
     done = site.pulseshim("check", "--debug")
     found["a refusal"] = (done.stdout + done.stderr).encode()
     found["log"] = site.log.encode()
-    for path in site.store.rglob("*"):
-        if path.is_file():
-            found[str(path)] = path.read_bytes()
+    found |= {str(path): path.read_bytes() for path in site.store.rglob("*") if path.is_file()}
     held = [vhost.take(queue) for queue in queues]
     found["messages"] = b"\n".join(
         bytes(message.body, "utf-8") if isinstance(message.body, str) else message.body
@@ -198,12 +208,27 @@ def test_no_secret_is_found_where_it_does_not_belong(
         for message in each
     )
 
-    told = {name for name, text in found.items() if MARK.encode() in text}
+    told = {name for name, text in found.items() if any(sign in text for sign in SIGNS)}
 
     assert told == set()
     assert [len(each) for each in held[:2]] == [1, 1]
     assert b'"shown"' in found["messages"]
-    assert b"broker connected" in found["log"]
+    assert all(text in found["log"] for text in (b"broker connected", b"lines holds is no token"))
     assert b"no-such-feed" in found["parked show"]
     assert b"pulseshim" in found["command lines"]
     assert any(path.endswith("outbox.sqlite3") for path in found)
+
+
+@pytest.mark.parametrize("kind", ["buildbot.masters", "bugzilla.servers"])
+@pytest.mark.parametrize("url", ["https://ci:{}@ci.example.org/", "https://ci:{}@[::1", "https://ci:{}#@ci"])
+def test_a_password_in_a_url_of_a_server_is_not_shown(
+    make_site: Callable[..., "Site"], kind: str, url: str
+) -> None:
+    """It does not belong there, and what says so does not quote it."""
+    site = make_site("memory://")
+    site.configure("memory://", f'[plugins.{kind}.wrong]\nurl = "{url.format(MASTER)}"\n')
+
+    done = site.pulseshim("check", "--debug")
+
+    assert f"plugins.{kind}.wrong.url" in done.stdout + done.stderr
+    assert MARK not in done.stdout + done.stderr

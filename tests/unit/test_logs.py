@@ -163,9 +163,10 @@ def test_libraries_are_heard_only_when_something_is_wrong(root: logging.Logger) 
     stream = io.StringIO()
     configure("debug", "text", stream)
 
-    for library in ("apscheduler.scheduler", "amqp", "kombu.connection", "git.cmd", "watchdog.observers"):
+    chatty = ("apscheduler.scheduler", "amqp", "kombu.connection", "git.cmd", "watchdog.observers")
+    for library in (*chatty, "websockets.client"):
         logging.getLogger(library).info("chatter")
         logging.getLogger(library).warning("trouble")
 
     assert root.level == logging.DEBUG
-    assert [line.split()[1:] for line in stream.getvalue().splitlines()] == [["warning", "trouble"]] * 5
+    assert [line.split()[1:] for line in stream.getvalue().splitlines()] == [["warning", "trouble"]] * 6

@@ -1,7 +1,9 @@
 """The client of the REST API beside servers that answer as real ones have been seen to."""
 
 import json
+import traceback
 import urllib.parse
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,33 @@ def test_a_secret_is_not_sent_in_the_clear(tmp_path: Path) -> None:
     for table in wrong:
         with pytest.raises(SettingsError, match=r"plugins\.buildbot\.masters\.ci"):
             masters(Settings(plugins={"buildbot": {"masters": {"ci": table}}}))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"s3cr3t\nsecond", b"s3cr3t\0", b"s3cr3t\xff"])
+@pytest.mark.parametrize("kind", ["password", "token"])
+def test_a_file_that_holds_no_secret_is_named_and_not_shown(
+    tmp_path: Path, kind: str, content: bytes
+) -> None:
+    """What is wrong in it is most likely a secret, too."""
+    (tmp_path / "file").write_bytes(content)
+    own: dict[str, Any] = {f"{kind}_file": str(tmp_path / "file"), "user": "ci" if kind == "password" else ""}
+
+    with pytest.raises(SettingsError, match=rf"{kind}_file.* {tmp_path / 'file'} ") as raised:
+        Client(MasterOptions(url="https://ci.example.org/", **own))
+
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "s3cr3t" not in shown
+    assert "xff" not in shown
+
+
+def test_a_password_may_have_blanks_and_any_letters(tmp_path: Path) -> None:
+    """And the line that it stands in may end."""
+    (tmp_path / "file").write_text("sésame öffne dich\n")
+    options = MasterOptions(url="https://ci.example.org/", user="ci", password_file=str(tmp_path / "file"))
+
+    sent = Client(options).headers["Authorization"].removeprefix("Basic ")
+
+    assert b64decode(sent).decode() == "ci:sésame öffne dich"
 
 
 def test_a_masters_own_table_overrides_what_is_shared() -> None:
