@@ -11,6 +11,7 @@ from pulseshim_plugins.trust import check_users
 from pulseshim_plugins.web_address import check_address, is_loopback
 from pulseshim_shims.buildbot import HIDDEN, MAX_BYTES
 
+_LEAST_SECONDS = 1.0
 _MASTER = re.compile(r"[A-Za-z0-9_-]+")
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SECRETS = {"password_file": re.compile(r"[^\x00-\x1f\x7f]+"), "token_file": re.compile(r"[ -~]+")}
@@ -35,11 +36,11 @@ class SharedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     allow_plaintext: bool = False
     #: How the master's events are heard: the websocket, else SSE; one of them alone; or not at all.
     events: Literal["auto", "websocket", "sse", "none"] = "auto"
-    #: How often the master's state is read again though its events are heard.
+    #: How often the master's state is read again though its events are heard: each second at most.
     every: Duration = "30s"
     #: How long the master may take to answer.
     timeout: Duration = "30s"
-    #: How often a master that answers is said to. `0s`: never.
+    #: How often a master that answers is said to: each second at most. `0s`: never.
     heartbeat: Duration = "15m"
     #: Announce the steps of builds, too.
     steps: bool = False
@@ -135,6 +136,16 @@ def _check(where: str, name: str, options: MasterOptions) -> None:
         raise SettingsError(f"{where}.token_header is no name of a header", "use letters, digits and -")
     if options.ca_file and not os.path.isfile(options.ca_file):
         raise SettingsError(f"{where}.ca_file: there is no file {options.ca_file}", "correct the path")
-    if not seconds(options.every):
-        raise SettingsError(f"{where}.every is no time", 'write for example "30s"')
+    _check_times(where, options)
     check_users(options.trusted_users, f"{where}.trusted_users")
+
+
+def _check_times(where: str, options: MasterOptions) -> None:
+    if seconds(options.every) < _LEAST_SECONDS:
+        raise SettingsError(f"{where}.every is less than a second", 'write for example "30s"')
+    if 0 < seconds(options.heartbeat) < _LEAST_SECONDS:
+        raise SettingsError(
+            f"{where}.heartbeat is less than a second", 'write for example "15m", or "0s" for none'
+        )
+    if not seconds(options.timeout):
+        raise SettingsError(f"{where}.timeout is no time", 'write for example "30s"')

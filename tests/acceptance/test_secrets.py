@@ -105,7 +105,7 @@ def configure(site: "Site", broker: str, bugzilla: str, masters: Sequence[str], 
         f'[plugins.hg]\nrepositories = {{"{root / "hg"}" = "https://hg.example.org"}}\n'
         f'[plugins.bugzilla.servers.main]\nurl = "{bugzilla}"\n'
         f'api_key_file = "{root / "key"}"\nevery = "1s"\n'
-        f'[plugins.buildbot.masters.telling]\nurl = "{masters[1]}"\nevents = "none"\nevery = "500ms"\n'
+        f'[plugins.buildbot.masters.telling]\nurl = "{masters[1]}"\nevents = "none"\nevery = "1s"\n'
         f'[plugins.buildbot.masters.ci]\nurl = "{masters[0]}"\n'
         f'user = "ci"\npassword_file = "{root / "master"}"\n'
         f'[plugins.buildbot.masters.token]\nurl = "{masters[0]}"\ntoken_file = "{root / "token"}"\n'

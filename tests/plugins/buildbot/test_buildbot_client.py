@@ -168,12 +168,29 @@ def test_a_secret_is_not_sent_in_the_clear(tmp_path: Path) -> None:
         {"url": "https://user:pw@ci.example.org/"},
         {"url": "ci.example.org"},
         {"url": "https://ci.example.org/", "ca_file": str(tmp_path / "none")},
-        {"url": "https://ci.example.org/", "every": "0s"},
     ]
 
     for table in wrong:
         with pytest.raises(SettingsError, match=r"plugins\.buildbot\.masters\.ci"):
             masters(Settings(plugins={"buildbot": {"masters": {"ci": table}}}))
+
+
+@pytest.mark.parametrize(
+    ("key", "time"),
+    [
+        *(("every", time) for time in ("0s", "1ms", "0.9s")),
+        *(("heartbeat", time) for time in ("1ms", "0.01m")),
+        ("timeout", "0s"),
+    ],
+)
+def test_a_time_that_would_flood_a_master_is_refused(key: str, time: str) -> None:
+    """Once a second is the most that one is asked, or told of."""
+    wrong = {"url": "https://ci.example.org/", key: time}
+    right = {"url": "https://ci.example.org/", "every": "1s", "heartbeat": "0s"}
+
+    with pytest.raises(SettingsError, match=rf"plugins\.buildbot\.masters\.ci\.{key} is "):
+        masters(Settings(plugins={"buildbot": {"masters": {"ci": wrong}}}))
+    assert masters(Settings(plugins={"buildbot": {"masters": {"ci": right}}}))["ci"].every == "1s"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"s3cr3t\nsecond", b"s3cr3t\0", b"s3cr3t\xff"])
