@@ -4,7 +4,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from pulseshim import Exchange, Feed, Problem, PulseshimError, Settings, State, StreamSource, hookimpl
+from pulseshim import (
+    Exchange,
+    Feed,
+    Problem,
+    PulseshimError,
+    Settings,
+    SettingsError,
+    State,
+    StreamSource,
+    hookimpl,
+)
 from pulseshim.errors import PluginError
 from pulseshim_plugins.buildbot_options import masters
 from pulseshim_plugins.buildbot_recorded import read_build
@@ -18,13 +28,15 @@ def pulseshim_problems(
     states: Callable[[str], State],  # noqa: ARG001 - the hook has it
     waiting: int,  # noqa: ARG001 - as above
 ) -> Iterable[Problem]:
-    """Give the masters that cannot be read, and why."""
+    """Give the masters that cannot be read, and why: those that refuse it, or are none, as wrong settings."""
     from pulseshim_plugins.buildbot_client import Client  # noqa: PLC0415 - the reason stands below
 
     for name, options in masters(settings).items():
         try:
             with Client(options) as client:
                 client.rows("masters")
+        except SettingsError as error:
+            yield Problem("settings", f"buildbot.{name}: {error.problem}", error.remedy)
         except PulseshimError as error:
             yield Problem(f"buildbot.{name}", error.problem, error.remedy)
 

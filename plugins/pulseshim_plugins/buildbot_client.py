@@ -158,6 +158,7 @@ class Client:
             except urllib3.exceptions.ProtocolError as error:
                 failure = error
             except urllib3.exceptions.HTTPError as error:
+                self._check_certificate(error)
                 failure = error
                 break
             if wait <= 0:
@@ -184,6 +185,15 @@ class Client:
                 f"{self.base} gives rows of {path} that are not as Buildbot's are ({fault})",
                 "it is asked again; see that the url is of Buildbot 3 or 4, and nothing changes its answers",
             )
+
+    def _check_certificate(self, error: urllib3.exceptions.HTTPError) -> None:
+        """Say by `SettingsError` that a connection failed for the master's certificate."""
+        inner = error.args[0] if error.args else None
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            raise SettingsError(
+                f"{self.base} has no certificate that we trust ({inner.verify_message})",
+                "name its authority in ca_file, or correct the url",
+            ) from error
 
     def _check(self, answer: urllib3.BaseHTTPResponse, path: str) -> None:
         if answer.status in _REFUSED:

@@ -92,6 +92,7 @@ def test_a_master_that_is_down_is_shown_by_status_and_check(
         condition = stream_of(site, url)
         shown = site("status", url=url)
         checked = site("check", "--json", url=url)
+    alone = site("check", url=url)
     polled = site("poll", "buildbot", url=url)
     after = site("status", url=url)
 
@@ -100,20 +101,21 @@ def test_a_master_that_is_down_is_shown_by_status_and_check(
     assert f"stream buildbot.ci: failed since {condition['since']} {url} does not" in shown.stdout
     texts = [problem["text"] for problem in json.loads(checked.stdout)]
     assert f"buildbot.ci is not heard since {condition['since']}: {condition['detail']}" in texts
-    assert (polled.returncode, after.stdout.count(f"{url} does not answer")) == (1, 1)
+    assert (alone.returncode, polled.returncode, after.stdout.count(f"{url} does not answer")) == (1, 1, 1)
     assert "poll buildbot.ci: failed" in after.stdout
 
 
 def test_an_address_that_is_no_master_is_a_setting_to_correct(
     site: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, stranger: str
 ) -> None:
-    """The stream is refused, not failed; `check` and `poll` exit 2."""
+    """The stream is refused, not failed; `check`, also without the service, and `poll` exit 2."""
     with running(tmp_path, stranger):
         condition = stream_of(site, stranger)
         checked = site("check", url=stranger)
+    alone = site("check", url=stranger)
     polled = site("poll", url=stranger)
 
     assert condition["condition"] == "refused"
     assert "is no Buildbot" in condition["detail"]
-    assert (checked.returncode, polled.returncode) == (2, 2)
+    assert (checked.returncode, alone.returncode, polled.returncode) == (2, 2, 2)
     assert "poll failed" in polled.stderr

@@ -4,11 +4,12 @@ import json
 import traceback
 import urllib.parse
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from pulseshim import PulseshimError, SettingsError
 from pulseshim.settings import Settings
@@ -18,6 +19,9 @@ from pulseshim_plugins.buildbot_client import Client, MasterUnavailable
 from pulseshim_plugins.buildbot_cursor import new_rows
 from pulseshim_plugins.buildbot_options import MasterOptions, masters
 from tests.web import Answer, Web
+
+if TYPE_CHECKING:
+    from tests.conftest import TcpProxy
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def test_a_row_that_becomes_visible_late_is_found(web: Web) -> None:
 
 
 def test_check_names_a_master_that_cannot_be_read(web: Web) -> None:
-    """`check` asks each master once and says what is wrong, with the remedy."""
+    """`check` asks each master once and says what is wrong, with the remedy; settings are told apart."""
     web.answer = lambda _path, _number: (200, "text/html", b"<html>")
     tables = {"buildbot": {"masters": {"ci": {"url": web.url}, "gone": {"url": "http://127.0.0.1:1/"}}}}
 
@@ -154,8 +158,8 @@ def test_check_names_a_master_that_cannot_be_read(web: Web) -> None:
         pulseshim_problems(settings=Settings(plugins=tables), states=lambda _feed: MemoryState(), waiting=0)
     )
 
-    assert [problem.subject for problem in problems] == ["buildbot.ci", "buildbot.gone"]
-    assert "is no Buildbot" in problems[0].text
+    assert [problem.subject for problem in problems] == ["settings", "buildbot.gone"]
+    assert problems[0].text == f"buildbot.ci: {web.url} is no Buildbot: no REST API answers there (HTTP 200)"
     assert "does not answer (" in problems[1].text
     assert "object at" not in problems[1].text
 
@@ -218,6 +222,24 @@ def test_a_password_may_have_blanks_and_any_letters(tmp_path: Path) -> None:
     sent = Client(options).headers["Authorization"].removeprefix("Basic ")
 
     assert b64decode(sent).decode() == "ci:sésame öffne dich"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_a_wrong_setting(
+    web: Web, tcp_proxy: Callable[..., "TcpProxy"], tmp_path: Path
+) -> None:
+    """With its authority in ca_file the same master is read; a port without TLS does not answer."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    web.answer = lambda _path, _number: page("changes", [{"changeid": 1}])
+    proxy = tcp_proxy(web.server.server_port, authority.issue_cert("127.0.0.1"))
+    url = f"https://127.0.0.1:{proxy.port}/"
+
+    with pytest.raises(SettingsError, match=r"no certificate that we trust \(.+\).* ca_file"):
+        Client(MasterOptions(url=url)).rows("changes")
+    with pytest.raises(MasterUnavailable, match="does not answer"):
+        Client(MasterOptions(url=web.url.replace("http", "https"))).rows("changes")
+    with Client(MasterOptions(url=url, ca_file=str(tmp_path / "ca.pem"))) as client:
+        assert client.rows("changes") == [{"changeid": 1}]
 
 
 def test_a_masters_own_table_overrides_what_is_shared() -> None:
