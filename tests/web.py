@@ -8,10 +8,14 @@ Answer = tuple[int, str, bytes]
 
 
 class Web:
-    """A server whose answers a test gives, by the path and the number of requests before it."""
+    """A server whose answers a test gives, by the path and the number of requests before it.
+
+    `logins` has the header `Authorization` of each request, empty where there was none.
+    """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
+        self.logins: list[str] = []
         self.answer: Callable[[str, int], Answer] = lambda _path, _number: (404, "text/plain", b"")
         web = self
 
@@ -20,6 +24,7 @@ class Web:
 
             def do_GET(self) -> None:
                 """Answer."""
+                web.logins.append(self.headers.get("Authorization", ""))
                 web.requests.append(self.path)
                 status, kind, content = web.answer(self.path, len(web.requests) - 1)
                 self.send_response(status)
