@@ -77,7 +77,8 @@ def test_a_file_that_is_swapped_while_it_is_looked_at_tells_nothing_of_anothers(
         place.write_bytes(content)
         os.replace(place, entry)
 
-    read, refused = [], set()
+    read: list[bytes] = []
+    refused: set[str] = set()
     with busily(swap) as begun:
         assert begun.wait(10)
         for _ in looks(lambda: bool(read and refused)):
@@ -105,7 +106,7 @@ def test_a_file_that_is_cut_and_filled_while_it_is_read_is_whole_or_none(spool: 
             file.truncate(len(content) // 2)
             file.write(content)
 
-    read = []
+    read: list[bytes] = []
     with busily(rewrite) as begun:
         assert begun.wait(10)
         for _ in looks(lambda: bool(read)):
