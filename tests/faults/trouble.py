@@ -259,6 +259,6 @@ MOMENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "parked.release": ("", ()),
     "parked.park_envelope": ("exchange of another type", ()),
     "parked.park_invocation": ("plugin broken", ("poison",)),
-    "parked.park_file": ("", ("foreign file",)),
+    "parked.park_files": ("", ("foreign file",)),
 }
 """The commit points of the outbox while the service runs, each with the trouble that leads to it."""
