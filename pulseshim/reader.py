@@ -68,6 +68,7 @@ class Reader:
         #: Names in the spool that are no invocations and could not be moved out of the way.
         self.immovable: set[str] = set()
         self._misfits: dict[str, str] = {}
+        self._unfinished: set[Path] = set()
         self._setting_aside = threading.Lock()
         self._stop = threading.Event()
 
@@ -138,11 +139,13 @@ class Reader:
     def tidy(self, now: float) -> None:
         """Set aside what recorders began and never finished; `now` is in seconds since 1970.
 
-        Raises `StoreError` and OSError.
+        What cannot be moved is told of once for as long as it stays. Raises `StoreError` and OSError.
         """
-        entries = self._store.spool.abandoned(now)
+        unfinished = list(self._store.spool.abandoned(now))
+        self._unfinished.intersection_update(unfinished)
+        entries = iter([entry for entry in unfinished if entry not in self._unfinished])
         while some := dict.fromkeys(islice(entries, _AT_ONCE), _UNFINISHED):
-            self._set_aside(some)
+            self._unfinished |= self._set_aside(some)
 
     def _read_again(self, item: Parked) -> None:
         content = self._store.parked.content(item)

@@ -1,5 +1,6 @@
 """A spool with more in it that is no invocation than is set aside at once."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -130,3 +131,38 @@ def test_a_full_disk_leaves_junk_for_later(desk: Desk) -> None:
 
     assert len(left) == 3
     assert len(desk.told) == len(desk.store.parked.items()) == 3
+
+
+def test_what_a_recorder_left_and_cannot_be_moved_is_told_once_while_it_stays(
+    unprivileged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Maintenance comes every hour; what comes anew, or goes and comes again, is told."""
+    caplog.set_level(logging.ERROR)
+    desk = Desk(unprivileged / "store")
+    stuck = desk.tmp / "stuck"
+
+    def leave(name: str) -> None:
+        (desk.tmp / name).mkdir()
+        (desk.tmp / name / "file").touch()
+        (desk.tmp / name).chmod(0o500)
+
+    def tidy() -> int:
+        desk.reader.tidy(time.time() + 2 * DAY)
+        return len(desk.told)
+
+    leave("stuck")
+    counts = [tidy(), tidy()]
+    leave("another")
+    counts += [tidy(), tidy()]
+    stuck.chmod(0o700)
+    (stuck / "file").unlink()
+    stuck.rmdir()
+    counts += [tidy()]
+    leave("stuck")
+    counts += [tidy()]
+
+    assert counts == [1, 1, 2, 2, 2, 3]
+    assert desk.told == [str(stuck), str(desk.tmp / "another"), str(stuck)]
+    assert [record.message for record in caplog.records] == ["file set aside"] * 3
+    assert len(desk.store.parked.items()) == 2
+    desk.store.close()
