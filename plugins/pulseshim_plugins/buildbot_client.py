@@ -1,6 +1,5 @@
 """A client of a Buildbot master's REST API: rows, read whole or not at all."""
 
-import json
 import ssl
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from pulseshim import SettingsError, SourceUnavailable, seconds
+from pulseshim_plugins.buildbot_frames import decoded_object
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
 from pulseshim_plugins.buildbot_shape import misshapen
 from pulseshim_shims.buildbot_payload import Row
@@ -212,15 +212,10 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
 
 
 def _rows(content: bytes) -> Any:
-    """Give the rows of an answer, whatever they are; None where it was cut short.
-
-    Halves of surrogate pairs, which JSON may have and UTF-8 may not, become question marks.
-    """
+    """Give the rows of an answer, whatever they are; None where it was cut short."""
     try:
-        answer = json.loads(content)
-        if b"\\ud" in content.lower():
-            answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+        answer = decoded_object(content)
+    except ValueError:
         return None
     parts = [part for name, part in answer.items() if name != "meta"]
     return parts[0] if parts else []
