@@ -41,7 +41,7 @@ test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 t
 	@$(PYTHON) contrib/dev/pythons.py $(side_by_side) $(ARGS)
 
 fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
-	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz.py
+	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz*.py
 
 # Most tests wait for git, a broker or another process, so there may be more than cores. The order of the files
 # has the long ones first: else one worker is left with them while the others have nothing to do.

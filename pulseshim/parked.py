@@ -1,7 +1,7 @@
 """Parked items: what cannot go on without a person. They block nothing, and nothing of them is lost."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,19 +106,29 @@ class ParkedItems:
             ).fetchone()
         return _parked(row)
 
-    def park_file(self, path: str, cause: str, owner: int | None = None) -> Parked:
-        """Note a file that is set aside because it is no invocation. It stays where it was put.
+    def park_files(
+        self, files: Iterable[tuple[str, str, int | None]], *, instead_of: Iterable[Parked] = ()
+    ) -> list[Parked]:
+        """Note files that are set aside because they are no invocations: path, cause and owner of each.
 
-        One that could not be moved is met again by the next reader: it stays one item.
+        They stay where they were put. One that could not be moved is met again by the next reader: it stays
+        one item. In the same step, what they were noted as before is forgotten.
         """
-        path = readable(path)
+        now = self._now()
         with self._database.step() as connection:
-            row = connection.execute(
-                "INSERT OR REPLACE INTO parked (id, kind, feed, subject, cause, traceback, parked_at, owner)"
-                f" VALUES (?, 'file', '', ?, ?, '', ?, ?) RETURNING {_COLUMNS}",
-                (_number(connection, "file", path), path, readable(cause), self._now(), owner),
-            ).fetchone()
-        return _parked(row)
+            for item in instead_of:
+                connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
+            return [
+                _parked(
+                    connection.execute(
+                        "INSERT OR REPLACE INTO parked"
+                        " (id, kind, feed, subject, cause, traceback, parked_at, owner)"
+                        f" VALUES (?, 'file', '', ?, ?, '', ?, ?) RETURNING {_COLUMNS}",
+                        (_number(connection, "file", path), path, readable(cause), now, owner),
+                    ).fetchone()
+                )
+                for path, cause, owner in ((readable(path), cause, owner) for path, cause, owner in files)
+            ]
 
     def items(self, ids: Sequence[int] = ()) -> list[Parked]:
         """Give the parked items with these numbers, or all, oldest first."""

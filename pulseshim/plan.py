@@ -1,7 +1,7 @@
 """The plan of a provisioning: from what shall be and what was found at the broker, the steps between them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -91,15 +91,18 @@ class Plan:
     problems: Sequence[Problem]
 
 
-def plan(wanted: Wanted, found: Found, *, rotate: bool = False, delete_guest: bool = False) -> Plan:
-    """Give the plan that makes the broker what is wanted; one without steps where it is that already."""
+def plan(wanted: Wanted, found: Found, *, rotate: Collection[str] = (), delete_guest: bool = False) -> Plan:
+    """Give the plan that makes the broker what is wanted; one without steps where it is that already.
+
+    `rotate` holds the users who get new passwords.
+    """
     steps = [*_vhost(wanted, found)]
     problems: list[Problem] = []
     for grant in wanted.grants:
-        user = found.users.get(grant.user)
-        steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=rotate)
+        user, renews = found.users.get(grant.user), grant.user in rotate
+        steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=renews)
         steps += _rights(grant, wanted, found)
-        problems += _troubles(grant, found, rotate=rotate)
+        problems += _troubles(grant, found, rotate=renews)
     if GUEST in found.users and delete_guest:
         steps.append(Step(action="delete", subject="user guest", was="there", requests=[_deletion(GUEST)]))
     elif GUEST in found.users:
@@ -230,6 +233,7 @@ def _deletion(user: str) -> Request:
 def _troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
     """Give what is wrong with a user's password and no step may put right: it may work for somebody else."""
     subject, standing = f"password of {grant.user}", found.passwords.get(grant.user)
+    again = f"pulseshim provision --rotate-only {grant.user}"
     if rotate and not grant.password_file:
         remedy = f"name a file in the settings instead, or change {grant.source} and the broker by hand"
         yield Problem(subject, f"it comes from {grant.source} and cannot be renewed", remedy)
@@ -237,17 +241,13 @@ def _troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
         pass
     elif standing == "wrong":
         text = f"the broker has another than {grant.password_file or grant.source}"
-        yield Problem(
-            subject, text, "put the right one there, or give a new one: pulseshim provision --rotate"
-        )
+        yield Problem(subject, text, f"put the right one there, or give a new one: {again}")
     elif standing == "none" and grant.prefixes:
         text = f"the user is there and {grant.password_file} is not"
-        yield Problem(
-            subject, text, "put the password there, or give a new one: pulseshim provision --rotate"
-        )
+        yield Problem(subject, text, f"put the password there, or give a new one: {again}")
     if grant.password_file in found.open_files:
         text = f"others than its owner may read or write {grant.password_file}"
-        yield Problem(subject, text, f"chmod 600 {grant.password_file}, then pulseshim provision --rotate")
+        yield Problem(subject, text, f"chmod 600 {grant.password_file}, then {again}")
 
 
 def _strangers(wanted: Wanted, found: Found) -> Iterator[Problem]:

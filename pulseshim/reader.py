@@ -6,6 +6,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from pulseshim.backoff import Backoff
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _RESCAN = 5.0
 _LONGEST_PAUSE = 30.0
+_AT_ONCE = 500
+_UNFINISHED = "it is half-written: its recorder never finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,9 @@ class Reader:
         self._arrived = threading.Event()
         #: Names in the spool that are no invocations and could not be moved out of the way.
         self.immovable: set[str] = set()
+        self._misfits: dict[str, str] = {}
+        self._unfinished: set[Path] = set()
+        self._setting_aside = threading.Lock()
         self._stop = threading.Event()
 
     def wake(self) -> None:
@@ -84,22 +91,30 @@ class Reader:
                 stop.wait(self._backoff.next())
             else:
                 self._backoff.reset()
-                self._arrived.wait(_RESCAN)
+                if not self._misfits:
+                    self._arrived.wait(_RESCAN)
 
     def read_all(self) -> int:
-        """Read what is there now; say how many invocations that were. Raises `StoreError`."""
+        """Read what is there now; say how many files that were. Raises `StoreError`.
+
+        Of what is no invocation, some are set aside behind the others, and the rest the next time: what
+        arrives meanwhile is read in between.
+        """
         count = 0
         for item in self._store.parked.to_read():
             self._read_again(item)
             count += 1
         names = self._store.spool.names()
         self.immovable.intersection_update(names)
+        known = self._misfits
+        self._misfits = {name: known[name] for name in names if name in known}
         for name in names:
             if self._stop.is_set():
-                break
-            if name not in self.immovable:
+                return count
+            if name not in self.immovable and name not in self._misfits:
                 self._read_file(name)
                 count += 1
+        self._set_misfits_aside(dict(islice(self._misfits.items(), _AT_ONCE)))
         return count
 
     def _read_file(self, name: str) -> None:
@@ -109,11 +124,28 @@ class Reader:
         except FileNotFoundError:
             return
         except Misfit as misfit:
-            self._set_aside(name, str(misfit))
+            self._misfits[name] = f"{misfit}; it was found in the spool"
             return
         if not self._store.outbox.is_read(invocation.id):
             self._take(_Taken(invocation, content, invocation.owner))
         spool.remove(name)
+
+    def _set_misfits_aside(self, misfits: Mapping[str, str]) -> None:
+        entries = {self._store.spool.entry(name): cause for name, cause in misfits.items()}
+        self.immovable.update(entry.name for entry in self._set_aside(entries))
+        for name in misfits:
+            del self._misfits[name]
+
+    def tidy(self, now: float) -> None:
+        """Set aside what recorders began and never finished; `now` is in seconds since 1970.
+
+        What cannot be moved is told of once for as long as it stays. Raises `StoreError` and OSError.
+        """
+        unfinished = list(self._store.spool.abandoned(now))
+        self._unfinished.intersection_update(unfinished)
+        entries = iter([entry for entry in unfinished if entry not in self._unfinished])
+        while some := dict.fromkeys(islice(entries, _AT_ONCE), _UNFINISHED):
+            self._unfinished |= self._set_aside(some)
 
     def _read_again(self, item: Parked) -> None:
         content = self._store.parked.content(item)
@@ -192,11 +224,16 @@ class Reader:
         log.error("invocation suspected" if suspicious else "invocation parked", extra=told)
         self._ends.parked(item)
 
-    def _set_aside(self, name: str, reason: str) -> None:
-        entry = self._store.spool.entry(name)
-        item, moved = self._store.set_aside(entry, f"{reason}; it was found in the spool")
-        if not moved:
-            self.immovable.add(name)
-        told = {"item": item.id, "path": item.subject, "owner": item.owner, "cause": reason}
-        log.error("file set aside", extra=told)
-        self._ends.parked(item)
+    def _set_aside(self, entries: Mapping[Path, str]) -> set[Path]:
+        """Set entries aside, tell of each, and give those that could not be moved."""
+        stuck = set()
+        # Those of `new/` and of `tmp/` are set aside by two threads: one place must not be given to both.
+        with self._setting_aside:
+            told = self._store.set_aside(entries) if entries else []
+        for entry, (item, moved) in zip(entries, told, strict=True):
+            if not moved:
+                stuck.add(entry)
+            extra = {"item": item.id, "path": item.subject, "owner": item.owner, "cause": item.cause}
+            log.error("file set aside", extra=extra)
+            self._ends.parked(item)
+        return stuck

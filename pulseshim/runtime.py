@@ -215,9 +215,7 @@ class Runtime:
         """Forget what was kept long enough; set aside what recorders left unfinished."""
         try:
             pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
-            for entry in self.store.spool.abandoned(time.time()):
-                item, _ = self.store.set_aside(entry, "it is half-written: its recorder never finished")
-                self.plugins.item_parked(item)
+            self.reader.tidy(time.time())
             log.debug("store maintained", extra={"pruned": pruned})
         except (StoreError, OSError) as error:
             log.error("store not maintained", extra={"error": str(error)})

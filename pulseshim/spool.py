@@ -4,7 +4,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,15 +135,23 @@ class Spool:
         """Give the path of what has a name in the spool."""
         return self._new / name
 
-    def place_aside(self, name: str) -> Path:
-        """Give a path in `aside/` that is not taken: a stranger's name, made readable and short enough."""
-        name = readable(name).encode()[:_NAME_BYTES].decode(errors="ignore")
-        place = self._aside / name
-        number = 1
-        while os.path.lexists(place):
-            number += 1
-            place = self._aside / f"{name}.{number}"
-        return place
+    def place_aside(self, name: str, taken: Container[Path] = ()) -> Path:
+        """Give a path in `aside/` that is not taken: a stranger's name, made readable and short enough.
+
+        Of one name there may be thousands, so its numbers are not tried one by one.
+        """
+        first = str(self._aside / readable(name).encode()[:_NAME_BYTES].decode(errors="ignore"))
+
+        def place(number: int) -> str:
+            return f"{first}.{number}" if number > 1 else first
+
+        def is_free(number: int) -> bool:
+            return not os.path.lexists(place(number)) and Path(place(number)) not in taken
+
+        above = 1
+        while not is_free(above):
+            above *= 2
+        return Path(place(bisect_left(range(above), True, lo=above // 2 + 1, key=is_free)))
 
     def set_aside(self, entry: Path, place: Path) -> bool:
         """Move an entry to its place in `aside/`, and say whether that was possible."""

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +32,30 @@ class Store:
     outbox: Outbox
     parked: ParkedItems
 
-    def set_aside(self, entry: Path, cause: str) -> tuple[Parked, bool]:
-        """Park an entry of the spool that is no invocation, move it to `aside/`, and say whether it could be.
+    def set_aside(self, entries: Mapping[Path, str]) -> list[tuple[Parked, bool]]:
+        """Park entries of the spool that are no invocations, move them to `aside/`, and say of each if it is.
 
-        It is noted before it is moved: after a crash in between, it is met again and is the same item.
+        `entries` gives the cause of each. All are noted, in one step, before any is moved: after a crash in
+        between, those that are left are met again and are the same items. Raises `StoreError`.
         """
-        place, owner = self.spool.place_aside(entry.name), owner_of(entry)
-        item = self.parked.park_file(str(place), cause, owner)
-        if self.spool.set_aside(entry, place):
-            return item, True
-        self.parked.discard(item)
-        # The directory of another user cannot be moved (its ".." would change): empty, it can go.
-        with suppress(OSError):
-            os.rmdir(entry)
-        return self.parked.park_file(str(entry), cause, owner), not os.path.lexists(entry)
+        places: dict[Path, Path] = {}
+        for entry in entries:
+            places[self.spool.place_aside(entry.name, places)] = entry
+        owners = {entry: owner_of(entry) for entry in entries}
+        files = [(str(place), entries[entry], owners[entry]) for place, entry in places.items()]
+        items = dict(zip(entries, self.parked.park_files(files), strict=True))
+        stuck = [entry for place, entry in places.items() if not self.spool.set_aside(entry, place)]
+        if not stuck:
+            return [(item, True) for item in items.values()]
+        for entry in stuck:
+            # The directory of another user cannot be moved (its ".." would change): empty, it can go.
+            with suppress(OSError):
+                os.rmdir(entry)
+        left = [(str(entry), entries[entry], owners[entry]) for entry in stuck]
+        instead = self.parked.park_files(left, instead_of=[items[entry] for entry in stuck])
+        items.update(zip(stuck, instead, strict=True))
+        remains = {entry for entry in stuck if os.path.lexists(entry)}
+        return [(item, entry not in remains) for entry, item in items.items()]
 
     def close(self) -> None:
         """Close the outbox's file."""

@@ -13,8 +13,9 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from pulseshim import SettingsError, SourceUnavailable, seconds
+from pulseshim_plugins.buildbot_frames import decoded_object
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
-from pulseshim_plugins.buildbot_shape import decoded, misshapen
+from pulseshim_plugins.buildbot_shape import misshapen
 from pulseshim_shims.buildbot_payload import Row
 
 _TRIES = 6
@@ -228,7 +229,7 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
 def _object(content: bytes) -> dict[str, Any] | None:
     """Give the object that an answer is; None where it was cut short."""
     try:
-        return dict(decoded(content))
+        return decoded_object(content)
     except ValueError:
         return None
 

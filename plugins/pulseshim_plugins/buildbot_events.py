@@ -6,20 +6,20 @@ Buildbot keeps no event for those who are away, so none of them is relied on.
 import json
 import logging
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
+from urllib.parse import quote
 
 import urllib3
 import websockets
 from websockets.sync.client import connect
 
-from pulseshim_plugins.buildbot_client import Client
+from pulseshim_plugins.buildbot_client import Client, MasterUnavailable
+from pulseshim_plugins.buildbot_frames import EventStream, Hint, decoded_object, hints
 from pulseshim_plugins.buildbot_options import MasterOptions
-from pulseshim_shims.buildbot_payload import Row
 
 log = logging.getLogger(__name__)
 
@@ -35,21 +35,10 @@ PATHS = (
 STEP_PATHS = ("steps/*/started", "steps/*/finished")
 
 _OK = 200
-_KEY_WORDS = 3
 _OPEN_SECONDS = 10.0
 _SILENCE_SECONDS = 600.0
 _PIECE = 65536
-_LONGEST = 16 * 1024 * 1024
 _MOST_HINTS = 1000
-_NUMBER = re.compile(r"[0-9]{1,18}")
-
-
-class Hint(NamedTuple):
-    """Where something happened: a resource such as `builds`, the number in it, and its row at that time."""
-
-    resource: str
-    number: int
-    row: Row
 
 
 class EventsLost(Exception):
@@ -60,7 +49,7 @@ class Events(Protocol):
     """A way to hear a master's events.
 
     `wait` gives the hints that came, or none after `timeout` seconds; it raises `EventsLost` once the
-    connection is gone.
+    connection is gone and what came before is given.
     """
 
     def wait(self, timeout: float) -> list[Hint]:
@@ -77,6 +66,7 @@ class WebSocketEvents:
         address = client.base.replace("http", "ws", 1) + "ws"
         headers = {name: text for name, text in client.headers.items() if name != "Accept"}
         self._early: list[Hint] = []
+        self._lost: EventsLost | None = None
         self._open = ExitStack()
         try:
             connection = connect(
@@ -106,9 +96,9 @@ class WebSocketEvents:
         while count:
             if time.monotonic() > deadline or len(self._early) > _MOST_HINTS:
                 raise EventsLost("the websocket does not answer what it was asked")
-            answer = _object(self._connection.recv(deadline - time.monotonic()))
+            answer = decoded_object(self._connection.recv(deadline - time.monotonic()))
             if "k" in answer:
-                self._early += _hints(str(answer["k"]).split("/"), answer.get("m"))
+                self._early += hints(str(answer["k"]).split("/"), answer.get("m"))
             elif answer.get("code") != _OK:
                 raise EventsLost(f"the websocket refuses to subscribe: {answer}")
             else:
@@ -116,18 +106,22 @@ class WebSocketEvents:
 
     def wait(self, timeout: float) -> list[Hint]:
         """Give the hints that came, or none after `timeout` seconds."""
-        hints, self._early = self._early, []
+        if self._lost:
+            raise self._lost
+        came, self._early = self._early, []
         deadline = time.monotonic() + timeout
         try:
-            while len(hints) < _MOST_HINTS:
+            while len(came) < _MOST_HINTS:
                 left = max(deadline - time.monotonic(), 0)
-                answer = _object(self._connection.recv(0 if hints else left))
-                hints += _hints(str(answer.get("k", "")).split("/"), answer.get("m"))
+                answer = decoded_object(self._connection.recv(0 if came else left))
+                came += hints(str(answer.get("k", "")).split("/"), answer.get("m"))
         except TimeoutError:
-            return hints
+            return came
         except (OSError, ValueError, websockets.WebSocketException) as error:
-            raise EventsLost(str(error)) from error
-        return hints
+            self._lost = EventsLost(str(error))
+            if not came:
+                raise self._lost from error
+        return came
 
     def close(self) -> None:
         """Close the connection."""
@@ -138,20 +132,26 @@ class ServerSentEvents:
     """A master's events by SSE, `/sse`, read in a thread. Raises `EventsLost` where there are none."""
 
     def __init__(self, client: Client, paths: Iterable[str]) -> None:
-        try:
-            self._answer = client.stream("sse/listen")
-            if self._answer.status != _OK:
-                raise EventsLost(f"{client.base}sse answers HTTP {self._answer.status}")
-            self._rest = b""
-            identity = self._handshake()
-            self._be_patient()
-            for path in paths:
-                if client.get(f"sse/add/{identity}/{path}").status != _OK:
-                    raise EventsLost(f"{client.base}sse refuses to subscribe to {path}")
-        except urllib3.exceptions.HTTPError as error:
-            raise EventsLost(str(error)) from error
-        self._hints: queue.SimpleQueue[list[Hint] | EventsLost] = queue.SimpleQueue()
+        self._stream = EventStream()
+        self._queue: queue.SimpleQueue[list[Hint] | EventsLost] = queue.SimpleQueue()
+        with ExitStack() as failing:
+            try:
+                self._answer = client.stream("sse/listen")
+                failing.callback(self._answer.close)
+                self._subscribe(client, paths)
+            except (urllib3.exceptions.HTTPError, MasterUnavailable, OSError, ValueError) as error:
+                raise EventsLost(f"{client.base}sse: {error}") from error
+            failing.pop_all()
         threading.Thread(target=self._listen, name="sse", daemon=True).start()
+
+    def _subscribe(self, client: Client, paths: Iterable[str]) -> None:
+        if self._answer.status != _OK:
+            raise EventsLost(f"{client.base}sse answers HTTP {self._answer.status}")
+        identity = quote(self._handshake(), safe="")
+        self._be_patient()
+        for path in paths:
+            if client.get(f"sse/add/{identity}/{path}").status != _OK:
+                raise EventsLost(f"{client.base}sse refuses to subscribe to {path}")
 
     def _handshake(self) -> str:
         deadline = time.monotonic() + _OPEN_SECONDS
@@ -171,38 +171,36 @@ class ServerSentEvents:
         piece = self._answer.read1(_PIECE)
         if not piece:
             raise EventsLost("the SSE stream ended")
-        if len(self._rest) > _LONGEST:
-            raise EventsLost("the SSE stream has an event that does not end")
-        *whole, self._rest = (self._rest + piece).replace(b"\r\n", b"\n").split(b"\n\n")
-        return [_event(block.decode("utf-8", "replace")) for block in whole]
+        return self._stream.take(piece)
 
     def _listen(self) -> None:
         try:
             while True:
-                hints = []
                 for name, text in self._read():
                     if name == "event":
-                        answer = _object(text)
-                        key = answer.get("key")
-                        hints += _hints(key if isinstance(key, list) else [], answer.get("message"))
-                self._hints.put(hints)
+                        answer = decoded_object(text)
+                        self._queue.put(hints(answer.get("key"), answer.get("message")))
         except Exception as error:  # noqa: BLE001 - whatever ends the thread ends what it listens to
-            self._hints.put(EventsLost(f"{type(error).__name__}: {error}"))
+            self._queue.put(EventsLost(f"{type(error).__name__}: {error}"))
         finally:
             self._answer.close()
 
     def wait(self, timeout: float) -> list[Hint]:
         """Give the hints that came, or none after `timeout` seconds."""
-        hints: list[Hint] = []
+        came: list[Hint] = []
         deadline = time.monotonic() + timeout
         with suppress(queue.Empty):
-            while len(hints) < _MOST_HINTS:
+            while len(came) < _MOST_HINTS:
                 left = max(deadline - time.monotonic(), 0)
-                came = self._hints.get(timeout=0 if hints else left)
-                if isinstance(came, EventsLost):
-                    raise came
-                hints += came
-        return hints
+                next_ones = self._queue.get(timeout=0 if came else left)
+                if not isinstance(next_ones, EventsLost):
+                    came += next_ones
+                elif came:
+                    self._queue.put(next_ones)  # the thread has ended: nothing comes behind it
+                    return came
+                else:
+                    raise next_ones
+        return came
 
     def close(self) -> None:
         """Close the connection; the thread ends with it."""
@@ -243,27 +241,3 @@ def hear(client: Client, options: MasterOptions, stop: threading.Event) -> Event
             log.info("events heard", extra={"master": client.base, "way": name})
             return events
     return NoEvents(stop)
-
-
-def _event(block: str) -> tuple[str, str]:
-    fields: dict[str, Any] = dict(
-        line.split(": ", 1) for line in block.splitlines() if ": " in line and not line.startswith(":")
-    )
-    return fields.get("event", ""), fields.get("data", "")
-
-
-def _object(text: str | bytes) -> dict[str, Any]:
-    """Give the object that is JSON in a text. Raises ValueError where there is none."""
-    try:
-        answer = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    if not isinstance(answer, dict):
-        raise ValueError("it is no object")  # noqa: TRY004 - it is the text that is wrong
-    return answer
-
-
-def _hints(key: list[Any], row: Any) -> list[Hint]:
-    if len(key) != _KEY_WORDS or not _NUMBER.fullmatch(str(key[1])) or not isinstance(row, dict):
-        return []
-    return [Hint(str(key[0]), int(key[1]), row)]

@@ -15,7 +15,8 @@ from pulseshim import Checkpoint, State, seconds
 from pulseshim_plugins.buildbot_arrivals import CHANGES, REQUESTS, WORKERS, Changes, Requests, Workers
 from pulseshim_plugins.buildbot_builds import BUILDS, Builds
 from pulseshim_plugins.buildbot_client import Client
-from pulseshim_plugins.buildbot_events import EventsLost, Hint, NoEvents, hear
+from pulseshim_plugins.buildbot_events import EventsLost, NoEvents, hear
+from pulseshim_plugins.buildbot_frames import Hint
 from pulseshim_plugins.buildbot_options import MasterOptions, server
 from pulseshim_plugins.buildbot_rows import Rows
 from pulseshim_shims.buildbot_event import BuildbotEvent, Heartbeat

@@ -6,8 +6,9 @@ from typing import Any, TypedDict
 import msgspec
 
 from pulseshim import Invocation, PulseshimError, State, Suspicious, User
+from pulseshim_plugins.buildbot_frames import decoded
 from pulseshim_plugins.buildbot_options import MasterOptions, base, server
-from pulseshim_plugins.buildbot_shape import Number, decoded, misshapen
+from pulseshim_plugins.buildbot_shape import Number, misshapen
 from pulseshim_plugins.trust import is_trusted
 from pulseshim_shims.buildbot_event import BuildEvent, Master
 from pulseshim_shims.buildbot_payload import Row

@@ -47,7 +47,7 @@ class PulseshimReporter(BuildbotService):  # type: ignore[misc] # Buildbot has n
         yield self._unsubscribe()
         self._incarnation = f"pid{os.getpid()}-boot{int(time.time())}"
         self._lock = defer.DeferredLock()
-        self._writer: Writer | None = Writer(partial(_put, spool, f"buildbot.{master}"))
+        self._writer: Writer | None = Writer(partial(put, spool, f"buildbot.{master}"))
         for state in ("new", "finished"):
             consumer = yield self.master.mq.startConsuming(self._take, ("builds", None, state))
             self._consumers.append(consumer)
@@ -106,7 +106,8 @@ class PulseshimReporter(BuildbotService):  # type: ignore[misc] # Buildbot has n
         )
 
 
-def _put(spool: str, feed: str, state: bytes, content: bytes, now: int) -> None:
+def put(spool: str, feed: str, state: bytes, content: bytes, now: int) -> None:
+    """Record the start or the end of a build. Raises OSError, which names the spool."""
     try:
         place = os.fsencode(os.getcwd())
         record(  # type: ignore[no-untyped-call] # it starts in hooks, where typing would cost

@@ -3,7 +3,6 @@
 Fields that are not relied on are not looked at. https://docs.buildbot.net/latest/developer/rest.html
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -91,20 +90,6 @@ _SHAPES: Mapping[str, Any] = {
     "steps": _StepRow,
     "logs": _LogRow,
 }
-
-
-def decoded(content: bytes) -> Any:
-    """Give what JSON says. Raises ValueError where it is none, or is nested too deep.
-
-    Halves of surrogate pairs, which JSON may have and UTF-8 may not, become question marks.
-    """
-    try:
-        found = json.loads(content)
-        if b"\\ud" in content.lower():
-            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    return found
 
 
 def misshapen(path: str, rows: Any, fields: Sequence[str] = ()) -> str:

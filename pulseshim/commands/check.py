@@ -78,12 +78,11 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         return
     try:
         yield from _directories(settings.directory)
-        parked = len(store.parked.items())
-        if parked:
+        now = figures(store)
+        if parked := sum(now.parked.values()):
             yield Problem("store", f"{parked} items are parked", "pulseshim parked list", "warning")
-        suspects = figures(store).suspicious
-        if suspects:
-            text = f"invocations are set aside as suspicious, {by_owner(suspects)}"
+        if now.suspicious:
+            text = f"invocations are set aside as suspicious, {by_owner(now.suspicious)}"
             remedy = "parked list shows why; discard them, or let them go on by parked retry --trust"
             yield Problem("store", text, remedy, "warning")
         ((latest,),) = store.database.query("SELECT coalesce(max(sent), 0) FROM envelopes")
@@ -93,7 +92,7 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
                 "clock", text, "let a time service (chrony, systemd-timesyncd) keep the clock", "warning"
             )
         yield from _sources(store, listening=bool(holder(settings.directory)))
-        waiting = store.spool.backlog().count
+        waiting = now.spool
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
             yield Problem("store", text, "start pulseshim run, or drain from cron", "warning")

@@ -36,6 +36,13 @@ _FAILED = 1
     help="Where each consumer's password goes, to a file of its name.",
 )
 @click.option("--rotate", is_flag=True, help="Give new passwords to all these users.")
+@click.option(
+    "--rotate-only",
+    "rotated",
+    multiple=True,
+    metavar="USER",
+    help="Give a new password to this one of them; may be repeated.",
+)
 @click.option("--delete-guest", is_flag=True, help="Delete the user guest, whose password everybody knows.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
@@ -43,6 +50,7 @@ def command(
     session: Session,
     consumers: Sequence[str],
     passwords: str | None,
+    rotated: Sequence[str],
     *,
     dry_run: bool,
     rotate: bool,
@@ -53,10 +61,12 @@ def command(
 
     Each account of the settings becomes a user that owns its queues and exchanges and reads all exchanges;
     a consumer has queues alone. Passwords are made here and written to the files that the settings name;
-    one that works is never replaced but by --rotate. What is as it shall be is left alone, what has drifted
-    is put right and named. Exits 1 where something is left to a person or, with --dry-run, to be done.
+    one that works is never replaced but by --rotate and --rotate-only. What is as it shall be is left alone,
+    what has drifted is put right and named. Exits 1 where something is left to a person or, with --dry-run,
+    to be done.
     """
     wanted, doubts = _wanted(session, consumers, passwords)
+    renewed = _renewed(wanted, rotated, everyone=rotate)
     with _management(session) as broker, ExitStack() as stack:
         if delete_guest and broker.user == GUEST:
             raise SettingsError(
@@ -65,7 +75,7 @@ def command(
         if not dry_run:
             stack.enter_context(locked([g.password_file for g in wanted.grants if g.password_file]))
         found = find(broker, wanted.vhost, wanted.grants)
-        made = plan(wanted, found, rotate=rotate, delete_guest=delete_guest)
+        made = plan(wanted, found, rotate=renewed, delete_guest=delete_guest)
         made = Plan(made.steps, [*doubts, *made.problems])
         taken: list[Step] = []
         for step in made.steps:
@@ -108,6 +118,17 @@ def _wanted(
         vhost=endpoint(urls[0]).vhost, grants=grants, exchanges=sorted(owned), limits=settings.provision
     )
     return wanted, doubts
+
+
+def _renewed(wanted: Wanted, chosen: Sequence[str], *, everyone: bool) -> Sequence[str]:
+    """Give the users who get new passwords. Raises `CommandFailed` for a name that is none of ours."""
+    users = [grant.user for grant in wanted.grants]
+    if chosen and everyone:
+        fail("--rotate renews all passwords, --rotate-only some", "give one of the two")
+    for name in chosen:
+        if name not in users:
+            fail(f"no user {name} is provisioned here", f"name one of {', '.join(users)}")
+    return users if everyone else chosen
 
 
 def _management(session: Session) -> "Management":

@@ -182,7 +182,7 @@ class Ground:
                 file.write(f"polled.{self.polled % self.keys} {self.polled // self.keys}\n")
                 self.polled += 1
 
-    def record(self, key: str, number: int, kind: str) -> None:
+    def record(self, key: str, number: int, kind: str = "plain") -> None:
         """Record an event of one's own, until it is recorded."""
         while True:
             line = hook.record(self.spool, key, number, kind)

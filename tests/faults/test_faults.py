@@ -29,6 +29,7 @@ def test_nothing_is_lost_when_everything_goes_wrong(make_ground: Callable[[int, 
 
     assert {*BLOWS, *SPELLS} <= outcome.faults.keys()
     assert outcome.verdict.accepted >= EVENTS
+    assert outcome.verdict.nacked
     assert outcome.verdict.duplicates <= outcome.most_duplicates
     assert outcome.kinds.keys() == {"envelope", "file", "invocation"}
     assert outcome.starts > len(AT_COMMITS) * 2

@@ -153,11 +153,23 @@ def locked_out(ground: Ground) -> Iterator[None]:
 
 @contextmanager
 def full_queue(ground: Ground) -> Iterator[None]:
-    """Have the queue full, so that the broker nacks."""
+    """Have the queue full until the broker has nacked something: the hooks may have nothing to record now."""
     policy = {"pattern": f"^{ground.queue}$", "apply-to": "queues", "definition": {"max-length": 1}}
+    before = _nacked(ground)
     ground.node.api("PUT", f"policies/{ground.vhost.name}/full", policy)
     yield
+
+    def is_nacked() -> bool:
+        # Again and again: what comes before the queue has heard of the policy is taken.
+        ground.record("full", sum(words[2] == "full" for words in ground.tries()))
+        return _nacked(ground) > before
+
+    wait_until(is_nacked, "the broker nacks")
     ground.node.api("DELETE", f"policies/{ground.vhost.name}/full")
+
+
+def _nacked(ground: Ground) -> int:
+    return sum(line["event"] == "message nacked" for line in ground.logged())
 
 
 @contextmanager
@@ -247,6 +259,6 @@ MOMENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "parked.release": ("", ()),
     "parked.park_envelope": ("exchange of another type", ()),
     "parked.park_invocation": ("plugin broken", ("poison",)),
-    "parked.park_file": ("", ("foreign file",)),
+    "parked.park_files": ("", ("foreign file",)),
 }
 """The commit points of the outbox while the service runs, each with the trouble that leads to it."""

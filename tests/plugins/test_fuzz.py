@@ -6,20 +6,16 @@ the number of examples for each; `make fuzz` takes many.
 
 import json
 import math
-import os
-import queue
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from websockets.sync.server import ServerConnection, serve
 
 from pulseshim import Checkpoint, Settings, SettingsError, SourceUnavailable
 from pulseshim.errors import PulseshimError
@@ -28,8 +24,6 @@ from pulseshim.spool import Misfit, parse
 from pulseshim.testing import MemoryState, invocation
 from pulseshim_plugins.bugzilla_options import read_servers
 from pulseshim_plugins.bugzilla_poll import Poller
-from pulseshim_plugins.buildbot_client import Client
-from pulseshim_plugins.buildbot_events import PATHS, EventsLost, Hint, WebSocketEvents
 from pulseshim_plugins.buildbot_listen import catch_up
 from pulseshim_plugins.buildbot_options import MasterOptions
 from pulseshim_plugins.git_options import GitOptions
@@ -39,26 +33,11 @@ from pulseshim_plugins.hg_record import parse_record
 from pulseshim_shims.buildbot import buildbot_messages
 from tests.bugzilla_server import BugzillaServer, Reply
 from tests.buildbot_rows import ROWS, master_answer
+from tests.nonsense import fuzz, values
 from tests.web import Answer, Web
-
-fuzz = settings(
-    max_examples=int(os.environ.get("PULSESHIM_FUZZ", "50")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 ids = st.sampled_from([b"0" * 40, b"1" * 40, b"a" * 64, b"f" * 39, b"", b"xyz"])
 lines = st.lists(st.lists(st.one_of(ids, st.binary(max_size=20)), max_size=4).map(b" ".join), max_size=6)
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=20), st.just("1m")
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
 
 
 @fuzz
@@ -264,63 +243,6 @@ def test_any_answer_of_a_buildbot_is_understood_or_an_error_and_nothing_is_lost(
     except (SourceUnavailable, SettingsError):
         master.begin(fails=-1, nonsense=(200, "", b""))
         assert set(announced(master, before)) >= BUILD
-
-
-frames = st.one_of(
-    values.map(json.dumps),
-    st.fixed_dictionaries({"k": values, "m": values}).map(json.dumps),
-    st.builds(
-        lambda resource, number, row: json.dumps({"k": f"{resource}/{number}/new", "m": row}),
-        st.sampled_from(list(ROWS)),
-        st.one_of(st.integers(), st.text(max_size=3)),
-        values,
-    ),
-    st.text(max_size=30),
-    st.binary(max_size=30),
-    st.just("[" * 100_000),
-)
-
-
-@pytest.fixture(scope="module")
-def frames_of() -> Iterator[Callable[[list[str | bytes]], str]]:
-    """Give a way to serve frames, after the answers to what a websocket is asked, to who comes next."""
-    told: queue.SimpleQueue[list[str | bytes]] = queue.SimpleQueue()
-
-    def talk(connection: ServerConnection) -> None:
-        for _ in PATHS:
-            connection.recv()
-            connection.send('{"code": 200}')
-        for frame in told.get():
-            connection.send(frame)
-
-    with serve(talk, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-
-        def give(those: list[str | bytes]) -> str:
-            told.put(those)
-            return f"http://127.0.0.1:{server.socket.getsockname()[1]}/"
-
-        yield give
-        server.shutdown()
-        thread.join()
-
-
-@fuzz
-@given(those=st.lists(frames, max_size=4))
-def test_any_frame_of_a_websocket_is_a_hint_or_nothing_or_the_end_of_hearing(
-    frames_of: Callable[[list[str | bytes]], str], those: list[str | bytes]
-) -> None:
-    """And a hint is always of a resource, a number and a row."""
-    with Client(MasterOptions(url=frames_of(those))) as client:
-        events = WebSocketEvents(client, PATHS)
-        hints: list[Hint] = []
-        with suppress(EventsLost):
-            while True:
-                hints += events.wait(5)
-        events.close()
-
-    assert [hint for hint in hints if hint.number < 0 or "/" in hint.resource] == []
 
 
 def _toml(tables: dict[str, Any]) -> str:

@@ -119,8 +119,8 @@ def test_parked_items_are_counted_by_kind(store: Store) -> None:
     note(store, "1")
     store.parked.park_envelope("", store.outbox.pending("", limit=1)[0], "refused")
     store.parked.park_invocation("id-1", "tests", b"", "raised")
-    store.parked.park_file("/a", "foreign")
-    store.parked.park_file("/b", "foreign")
+    store.parked.park_files([("/a", "foreign", None)])
+    store.parked.park_files([("/b", "foreign", None)])
 
     now = figures(store)
 

@@ -90,7 +90,7 @@ def test_an_envelope_leaves_its_queue_when_it_is_parked(lot: Lot) -> None:
 
 def test_a_file_is_noted_with_its_place(lot: Lot) -> None:
     """It holds nothing here: what it is lies in the file system."""
-    item = lot.items.park_file("/spool/aside/x", "it is a fifo")
+    (item,) = lot.items.park_files([("/spool/aside/x", "it is a fifo", None)])
 
     assert (item.kind, item.subject, item.cause) == ("file", "/spool/aside/x", "it is a fifo")
     assert lot.items.content(item) == b""
@@ -104,7 +104,7 @@ def test_bytes_that_are_no_text_become_readable(lot: Lot) -> None:
     items = [
         lot.items.park_invocation("some-id", "tests", b"", odd, odd),
         lot.items.park_envelope("", stored, odd),
-        lot.items.park_file(odd, odd),
+        *lot.items.park_files([(odd, odd, None)]),
     ]
 
     assert [item.cause for item in items] == ["caf\\xe9 \ufffd"] * 3
@@ -115,11 +115,11 @@ def test_bytes_that_are_no_text_become_readable(lot: Lot) -> None:
 def test_what_is_parked_again_keeps_its_number_and_has_the_new_cause(lot: Lot) -> None:
     """One thing is one item: whoever looks for its number finds the latest word on it."""
     (stored,) = lot.store("1")
-    lot.items.park_file("/another", "first of all")
+    lot.items.park_files([("/another", "first of all", None)])
     for cause in ("first", "second"):
         lot.items.park_invocation("some-id", "tests", cause.encode(), cause, cause, no_feed=cause == "first")
         lot.items.park_envelope("", stored, cause)
-        lot.items.park_file("/spool/new/stuck", cause)
+        lot.items.park_files([("/spool/new/stuck", cause, None)])
 
     items = lot.items.items()
 
@@ -135,7 +135,7 @@ def test_what_is_parked_again_keeps_its_number_and_has_the_new_cause(lot: Lot) -
 def test_items_are_given_oldest_first_or_by_number(lot: Lot) -> None:
     """A number that does not exist gives nothing."""
     for name in "abc":
-        lot.items.park_file(name, "foreign")
+        lot.items.park_files([(name, "foreign", None)])
 
     chosen = lot.items.items([3, 1, 99])
 
@@ -145,10 +145,10 @@ def test_items_are_given_oldest_first_or_by_number(lot: Lot) -> None:
 
 def test_numbers_are_never_used_again(lot: Lot) -> None:
     """Or else a person would discard another item than the one that was shown."""
-    first = lot.items.park_file("a", "foreign")
+    (first,) = lot.items.park_files([("a", "foreign", None)])
     lot.items.discard(first)
 
-    second = lot.items.park_file("b", "foreign")
+    (second,) = lot.items.park_files([("b", "foreign", None)])
 
     assert second.id > first.id
 
@@ -197,7 +197,7 @@ def test_a_retried_invocation_waits_for_the_reader(lot: Lot) -> None:
 
 def test_a_retried_file_is_no_item_any_more(lot: Lot) -> None:
     """It was brought back into the spool, where it is met like any other."""
-    item = lot.items.park_file("/spool/aside/x", "too large")
+    (item,) = lot.items.park_files([("/spool/aside/x", "too large", None)])
 
     lot.items.retry(item)
 

@@ -99,15 +99,28 @@ def test_a_rotation_renews_each_password_once() -> None:
     """Also where it was half renewed before, which is ended first."""
     half = replace(reached(), passwords={"git": "renewed"})
 
-    assert said(plan(WANTED, reached(), rotate=True)) == ["renew password of git"]
-    assert [step.login for step in plan(WANTED, half, rotate=True).steps] == ["renewed", "new"]
+    assert said(plan(WANTED, reached(), rotate=["git"])) == ["renew password of git"]
+    assert [step.login for step in plan(WANTED, half, rotate=["git"]).steps] == ["renewed", "new"]
+
+
+def test_a_rotation_renews_the_password_of_whom_it_is_for() -> None:
+    """Of several, those alone; the trouble of another is still told, with what would end it."""
+    wanted = replace(WANTED, grants=[GIT, READER, replace(GIT, user="hg", password_file="/etc/hg")])
+    found = replace(reached(wanted), passwords={"git": "right", "reader": "right", "hg": "wrong"})
+
+    made = plan(wanted, found, rotate=["reader", "git"])
+
+    assert said(made) == ["renew password of git", "renew password of reader"]
+    assert [(each.subject, each.remedy.rpartition(": ")[2]) for each in made.problems] == [
+        ("password of hg", "pulseshim provision --rotate-only hg")
+    ]
 
 
 def test_a_password_of_the_environment_is_not_renewed() -> None:
     """Nobody could tell the service: it is a problem, and the broker keeps what it has."""
     wanted = replace(WANTED, grants=[replace(GIT, password_file="", password="given", source="$VARIABLE")])
 
-    made = plan(wanted, reached(), rotate=True)
+    made = plan(wanted, reached(), rotate=["git"])
 
     assert made.steps == []
     assert [problem.text for problem in made.problems] == ["it comes from $VARIABLE and cannot be renewed"]

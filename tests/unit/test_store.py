@@ -214,10 +214,10 @@ def test_an_entry_is_noted_before_it_is_moved(settings: Settings, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", _killed)
         with pytest.raises(SystemExit):
-            store.set_aside(entry, "it is foreign")
+            store.set_aside({entry: "it is foreign"})
     (noted,) = store.parked.items()
 
-    item, moved = store.set_aside(entry, "it is foreign")
+    ((item, moved),) = store.set_aside({entry: "it is foreign"})
 
     assert (item.id, item.subject, moved) == (noted.id, noted.subject, True)
     assert item.owner == os.geteuid()
@@ -240,7 +240,7 @@ def test_an_entry_that_cannot_be_moved_is_named_where_it_is(unprivileged: Path) 
     for directory in (empty, full):
         directory.chmod(0o500)
 
-    told = [store.set_aside(entry, "a directory") for entry in (empty, full, full)]
+    told = [each for entry in (empty, full, full) for each in store.set_aside({entry: "a directory"})]
 
     assert [moved for _, moved in told] == [True, False, False]
     assert [item.subject for item in store.parked.items()] == [str(empty), str(full)]

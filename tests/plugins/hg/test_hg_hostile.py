@@ -113,20 +113,30 @@ def test_a_server_that_died_is_started_again(server: "HgServer") -> None:
     assert len(server.the_one().changesets) == 1
 
 
-def test_servers_are_kept_while_busy_and_ended_when_idle(server: "HgServer") -> None:
-    """One for each of the repositories that were busy last; after a quiet while, none."""
+def test_servers_are_kept_of_the_repositories_that_were_busy_last(server: "HgServer") -> None:
+    """One for each of them, and no more than that."""
     paths = [str(server.init(name)) for name in ("a", "b", "c")]
-    servers = Servers(idle=1.0, most=2)
+    servers = Servers(idle=600, most=2)
     deadline = time.monotonic() + 60
 
     for path in (*paths, paths[2]):
         list(servers.run(path, ["log"], deadline))
     kept = len(servers)
+    servers.close()
+
+    assert kept == 2
+
+
+def test_a_server_is_ended_when_it_is_idle(server: "HgServer") -> None:
+    """After a quiet while, there is none."""
+    servers = Servers(idle=0.2, most=2)
+    deadline = time.monotonic() + 60
+
+    list(servers.run(str(server.init()), ["log"], deadline))
+
     while len(servers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-    assert kept == 2
 
 
 def test_a_server_asks_nobody_anything(server: "HgServer") -> None:
