@@ -62,6 +62,27 @@ def test_while_a_source_cannot_be_asked_its_exchange_waits_and_no_other(bench: B
     assert bench.told == [("held back", "it is down: it is asked again later"), ("open", "")]
 
 
+def test_while_its_condition_cannot_be_written_an_exchange_waits_and_goes_on(bench: Bench) -> None:
+    """A full disk ends no admission: what could not be noted is noted when there is room."""
+    bench.judge.fault = SourceUnavailable("it is down", "wait")
+    bench.full = True
+    bench.store("a")
+
+    bench.work()
+    unnoted = list(bench.told)
+    bench.full = False
+    bench.work()
+    bench.judge.fault, bench.full = None, True
+    bench.work()
+    out = bench.held()
+    bench.full = False
+    bench.work()
+    bench.work()
+
+    assert (unnoted, out) == ([], ["a"])
+    assert bench.told == [("held back", "it is down: wait"), ("open", "")]
+
+
 def test_a_source_that_cannot_be_asked_is_asked_less_and_less_and_not_before_its_time(bench: Bench) -> None:
     """The pauses grow, and a source that says when to come back is believed."""
     bench.judge.fault = SourceUnavailable("it is down", "wait")
