@@ -266,6 +266,7 @@ def test_a_poll_tells_each_change_of_a_public_bug_once(
     bugzilla.pass_time(60)
     bugzilla.change(1, added="open")
     bugzilla.change(2, added=SECRET)
+    bugzilla.pass_time()
 
     first = list(poller.poll(state))
     second = list(poller.poll(state))
@@ -274,6 +275,32 @@ def test_a_poll_tells_each_change_of_a_public_bug_once(
     assert [event.id for event in first if isinstance(event, PublicBug)] == [1]
     assert [event for event in second if isinstance(event, PublicBug)] == []
     assert SECRET not in f"{first}{second}{state.entries}"
+
+
+def test_each_of_the_changes_that_a_public_bug_has_in_one_second_is_told(
+    bugzilla: BugzillaServer, configure: Configure
+) -> None:
+    """Also one that came after a poll of that second: the bug is read once more when the second is over."""
+    bugzilla.file()
+    bugzilla.pass_time(60)
+    poller, state = Poller(configure(bugzilla.url, changes=True)), MemoryState()
+    list(poller.poll(state))
+    bugzilla.pass_time(60)
+
+    def told() -> list[list[str]]:
+        events = [event for event in poller.poll(state) if isinstance(event, PublicBug)]
+        return [[change.field for change in event.changes] for event in events]
+
+    bugzilla.change(1, "priority")
+    first = told()
+    bugzilla.change(1, "severity")
+    within = told()
+    bugzilla.pass_time(10)
+    after = told()
+    bugzilla.pass_time(10)
+    later = told()
+
+    assert (first, within, after, later) == ([["priority"]], [], [["priority", "severity"]], [])
 
 
 def test_a_public_bug_that_a_replica_does_not_show_yet_is_asked_for_again(
