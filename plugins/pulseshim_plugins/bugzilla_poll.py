@@ -81,7 +81,7 @@ class Poller:
         # What the gate lets through is stored at the end of a page: none may take long.
         limit = _PAGE_WITH_CHANGES if self._server.options.changes else PAGE
         search = partial(_page, client, capacity, limit)
-        for page, more in walk(search, since, capacity):
+        for page, more in walk(search, since, capacity, client.server.url):
             yield from self._events(state, page, started, now)
             if more and page:
                 reached = max(reached, min(page[-1][0], now))
