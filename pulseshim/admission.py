@@ -73,7 +73,8 @@ class Admission:
         self._wanted = threading.Event()
         self._asked: Sequence[Stored] = ()
         self._answer = _Answer()
-        self._condition = self._noted = _OPEN
+        # What a process before this one noted last is not known.
+        self._condition = self._noted = ("", "")
 
     @property
     def is_asked(self) -> bool:

@@ -62,6 +62,7 @@ class Bench:
         self.not_before: Counter[str] = Counter()
         self.told: list[tuple[str, str]] = []
         self.full = False
+        self.noted = threading.Event()
         self.woken = 0
         self.answered = threading.Event()
         self.publisher = MemoryPublisher()
@@ -100,6 +101,7 @@ class Bench:
         if self.full:
             raise StoreUnavailable("the disk is full")
         self.told.append((condition, detail))
+        self.noted.set()
 
     def _wake(self) -> None:
         self.woken += 1
