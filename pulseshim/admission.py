@@ -3,11 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pulseshim.backoff import Backoff
 from pulseshim.envelope import Envelope
-from pulseshim.errors import NobodyAdmits, PulseshimError, SourceUnavailable
+from pulseshim.errors import NobodyAdmits, PulseshimError, SourceUnavailable, StoreError
 from pulseshim.feed import Admit
 from pulseshim.outbox import Outbox, Stored
 
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 HELD_BACK = "held back"
 """The condition of an exchange whose feeds cannot say now what may be published."""
 
+_OPEN = ("open", "")
 _AT_ONCE = 200
 _HOLDS_FOR = 30.0
 _FIRST_PAUSE = 1.0
@@ -71,7 +73,8 @@ class Admission:
         self._wanted = threading.Event()
         self._asked: Sequence[Stored] = ()
         self._answer = _Answer()
-        self._held_for = ""
+        # What a process before this one noted last is not known.
+        self._condition = self._noted = ("", "")
 
     @property
     def is_asked(self) -> bool:
@@ -95,13 +98,14 @@ class Admission:
     def run(self, stop: threading.Event) -> None:
         """Answer until `stop` is set."""
         while not stop.is_set():
-            if self._wanted.wait(_TICK):
-                stop.wait(self.turn())
+            self._wanted.wait(_TICK)
+            stop.wait(self.turn())
 
     def turn(self) -> float:
         """Find the answer to what is asked, if anything is; give how long to rest after it, in seconds."""
         self._wanted.clear()
         if not self._asked:
+            self._note()
             return 0.0
         try:
             # What the source says of one moment is true of the time before it, not of that after it.
@@ -111,9 +115,8 @@ class Admission:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - nothing goes out unless it was admitted
             return self._hold(error)
         self._backoff.reset()
-        if self._held_for:
-            self._held_for = ""
-            self._ends.condition("open", "")
+        self._condition = _OPEN
+        self._note()
         # In this order: who sees that nothing is asked must see the answer, too.
         self._answer, self.has_answered = _Answer(positions, until), True
         self._asked = ()
@@ -151,13 +154,20 @@ class Admission:
     def _hold(self, error: BaseException) -> float:
         # What another error says may be of what must not be told.
         text = str(error) if isinstance(error, PulseshimError) else f"{type(error).__name__} was raised"
-        if text != self._held_for:
-            self._held_for = text
+        if self._condition != (HELD_BACK, text):
+            self._condition = (HELD_BACK, text)
             log.warning("messages held back", extra={"exchange": self.exchange, "error": text})
-            self._ends.condition(HELD_BACK, text)
+        self._note()
         self._wanted.set()
         wait = error.retry_after if isinstance(error, SourceUnavailable) else 0.0
         return max(wait, self._backoff.next())
+
+    def _note(self) -> None:
+        """Tell the condition where it is not told yet; later, while the store cannot be written."""
+        if self._noted != self._condition:
+            with suppress(StoreError):  # it stands in the log
+                self._ends.condition(*self._condition)
+                self._noted = self._condition
 
 
 class Admissions:

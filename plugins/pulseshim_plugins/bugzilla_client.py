@@ -76,17 +76,32 @@ class Client:
         return len(self._rows("1970-01-02T00:00:00", limit, {}))
 
     def visible(self, ids: Iterable[int], fields: Iterable[str]) -> dict[int, dict[str, Any]]:
-        """Give fields of those bugs that may be seen; a bug that may not is left out without a word."""
-        wanted = [str(bug) for bug in ids] if self._rest else list(ids)
-        with self._explained():
-            found = self._found({"id": self._list(wanted), "include_fields": self._list(["id", *fields])})
-            return {int(bug["id"]): bug for bug in found}
+        """Give fields of those bugs that may be seen; a bug that may not is left out without a word.
+
+        The server may cut the list, and only an answer without any bug was surely not cut. So those that are
+        missing are asked for until all are there or none comes.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        missing, names = list(ids), ["id", *fields]
+        while missing:
+            answer = self._among(missing, names)
+            if not answer:
+                break
+            found |= answer
+            missing = [bug for bug in missing if bug not in found]
+        return found
 
     def history(self, bug: int) -> list[dict[str, Any]]:
         """Give the history of a bug, oldest first: `who`, `when`, and `changes`."""
         with self._explained():
             (found,) = self._library.bugs_history_raw([bug])["bugs"]
             return [{**entry, "when": timestamp(entry["when"])} for entry in found["history"]]
+
+    def _among(self, ids: list[int], names: list[str]) -> dict[int, dict[str, Any]]:
+        wanted = self._list([str(bug) for bug in ids] if self._rest else ids)
+        with self._explained():
+            found = self._found({"id": wanted, "include_fields": self._list(names), "limit": len(ids)})
+            return {number: bug for bug in found if (number := int(bug["id"])) in ids}
 
     def _rows(self, since: str, limit: int, more: dict[str, Any]) -> list[Row]:
         fields = self._list(["id", "last_change_time"])

@@ -24,11 +24,12 @@ _LOGIN_REQUIRED = 410
 _REFUSED = frozenset({300, 301, 305, 306, _LOGIN_REQUIRED})
 _LONGEST_WAIT = 86400.0
 _LONGEST_LINE = 200
+_LONGEST_READ = 1000
 _OK, _MULTIPLE_CHOICES, _BAD_REQUEST, _NOT_FOUND, _TOO_MANY, _SERVER_ERROR = 200, 300, 400, 404, 429, 500
 _SECRETS = (
     (re.compile(r"//[^/\s@]*@"), "//…@"),
     (re.compile(r"(?i)(pass\w*|pwd|\w*key|token|secret)(\W{1,4})[^\s,;&)]+"), r"\1\2…"),
-    (re.compile(r"\b[A-Za-z]+ connect\(.*?\)"), "connect(…)"),
+    (re.compile(r"\b[A-Za-z]+ connect\(.*?(\)|$)"), "connect(…)"),
     (re.compile(r" at /\S+ line \d+.*"), ""),
 )
 
@@ -84,6 +85,9 @@ def first_line(text: str, key: str) -> str:
     line = text.strip().partition("\n")[0]
     if key:
         line = line.replace(key, "…")
+    if len(line) > _LONGEST_READ:
+        # The patterns take a time that grows with the square of it; and half a word may hide half a secret.
+        line = line[:_LONGEST_READ].rpartition(" ")[0] or "…"
     for pattern, replacement in _SECRETS:
         line = pattern.sub(replacement, line)
     return "".join(c if c.isprintable() else " " for c in line)[:_LONGEST_LINE].strip()

@@ -15,6 +15,9 @@ from pulseshim_plugins.web_address import check_address, is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _KEY = re.compile(r"[!-~]{1,200}")
+_LEAST_EVERY = 1.0
+_LONGEST_TIMEOUT = 86400.0
+_LONGEST_TIME = 366 * 86400.0
 
 
 class BugzillaServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,7 +29,7 @@ class BugzillaServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     api_key_file: str = ""
     #: The login name that the key belongs to. Where it is given, a key of somebody else is refused.
     user: str = ""
-    #: The time between two polls.
+    #: The time between two polls: a second at least.
     every: Duration = "1m"
     #: In place of `every`: a cron expression of five fields, in UTC.
     cron: str = ""
@@ -44,7 +47,7 @@ class BugzillaServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     changes_exchange: str = "exchange/bugzilla/"
     #: The account to publish as, where it is not the plugin's.
     account: str | None = None
-    #: How long the server may be silent.
+    #: How long the server may be silent: a day at most.
     timeout: Duration = "30s"
     #: The authorities (PEM) that may sign the server's certificate. Empty: those that are known.
     ca_file: str = ""
@@ -172,9 +175,22 @@ def _check(server: Server, settings: Settings, own: Mapping[str, Any]) -> None:
         )
     if options.user and not options.api_key_file:
         raise SettingsError(f"{where}.user is given without a key", "name api_key_file, too, or remove user")
+    _check_times(where, options)
     if seconds(options.overlap) >= seconds(settings.store.keep):
         raise SettingsError(
             f"{where}.overlap is not shorter than store.keep: what is forgotten would be announced again",
             "shorten the one or lengthen the other",
         )
     server.read_key()
+
+
+def _check_times(where: str, options: BugzillaServer) -> None:
+    if seconds(options.every) < _LEAST_EVERY:
+        raise SettingsError(f"{where}.every is less than a second", 'write for example "1m"')
+    if not seconds(options.timeout):
+        raise SettingsError(f"{where}.timeout is no time", 'write for example "30s"')
+    if seconds(options.timeout) > _LONGEST_TIMEOUT:
+        raise SettingsError(f"{where}.timeout is more than a day", 'write for example "30s"')
+    for key in ("every", "jitter", "overlap"):
+        if seconds(getattr(options, key)) > _LONGEST_TIME:
+            raise SettingsError(f"{where}.{key} is more than a year", "shorten it")

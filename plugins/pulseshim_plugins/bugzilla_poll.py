@@ -81,7 +81,7 @@ class Poller:
         # What the gate lets through is stored at the end of a page: none may take long.
         limit = _PAGE_WITH_CHANGES if self._server.options.changes else PAGE
         search = partial(_page, client, capacity, limit)
-        for page, more in walk(search, since, capacity):
+        for page, more in walk(search, since, capacity, client.server.url):
             yield from self._events(state, page, started, now)
             if more and page:
                 reached = max(reached, min(page[-1][0], now))
@@ -97,7 +97,7 @@ class Poller:
         if not self._server.options.changes:
             return
         recent = state.get(_RECENT)
-        new = [bug for at, bug in page if recent.get(str(bug)) != at]
+        new = [bug for at, bug in page if not _is_read(recent.get(str(bug), ""), at, now)]
         anonymous = self._anonymous_client()
         shown = set()
         for public in public_now(anonymous, identity, read_candidates(anonymous, new), started):
@@ -105,9 +105,9 @@ class Poller:
             yield public
         # What the next poll meets again within the overlap need not be read again. But what was not shown is
         # asked for again: a replica may not know yet that it is there, or public.
-        kept = recent | {str(bug): at for at, bug in page if bug in shown}
+        kept = recent | {str(bug): f"{at} {now}" for at, bug in page if bug in shown}
         edge = _before(now, self._server.options.overlap)
-        state.set(_RECENT, {bug: at for bug, at in kept.items() if at >= edge})
+        state.set(_RECENT, {bug: noted for bug, noted in kept.items() if noted >= edge})
 
     def _client(self) -> Client:
         if self._connection is None or self._clock() > self._connection.until:
@@ -131,6 +131,15 @@ class Poller:
         if self._anonymous is not None:
             self._anonymous.close()
         self._connection = self._anonymous = None
+
+
+def _is_read(noted: str, at: str, now: str) -> bool:
+    """Say whether a bug that changed at a time need not be read, by the note of that time and of its reading.
+
+    In the second of its change it may change once more: when that is over, it is read again.
+    """
+    changed, _, read = noted.partition(" ")
+    return changed == at and (at < read or now <= at)
 
 
 def _page(client: Client, capacity: Capacity, limit: int, since: str, offset: int) -> list[Row]:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pulseshim import SourceUnavailable
 from pulseshim_plugins.bugzilla_client import Row, Search
 
+_SAME_PAGES = 8
+"""So many times the same page from another offset is no chance: bugs that move can make a few of them."""
+
 
 class Capacity:
     """How many bugs a server is known to show in one answer: a shorter answer is all there is.
@@ -31,14 +34,40 @@ class Capacity:
         return rows < self.shown or not rows
 
 
-def walk(search: Search, since: str, capacity: Capacity) -> Iterator[tuple[list[Row], bool]]:
-    """Give page after page, each without what earlier ones showed, and with it whether more may come."""
+class _Offsets:
+    """The offsets that were asked for: a server that takes no notice gives the same page for ever."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._last: tuple[str, list[Row]] = ("", [])
+        self._offset = 0
+        self._same = 0
+
+    def check(self, since: str, offset: int, page: list[Row]) -> None:
+        """See that a page is not the one before, again and again. Raises `SourceUnavailable`."""
+        is_same = bool(page) and (since, page) == self._last and offset != self._offset
+        self._same = self._same + 1 if is_same else 0
+        self._last, self._offset = (since, page), offset
+        if self._same == _SAME_PAGES:
+            raise SourceUnavailable(
+                f"{self._server} takes no notice of offset, and more bugs changed at {since} than it shows",
+                "let it show more bugs at once (max_search_results), or see what removes the offset",
+            )
+
+
+def walk(search: Search, since: str, capacity: Capacity, server: str) -> Iterator[tuple[list[Row], bool]]:
+    """Give page after page, each without what earlier ones showed, and with it whether more may come.
+
+    Raises `SourceUnavailable`, naming the server, where its pages cannot be put together.
+    """
+    offsets = _Offsets(server)
     seen: set[Row] = set()
     offset = 0
     last: Row | None = None
     while True:
         page = search(since, offset)
-        _check_order(page, since)
+        _check_order(page, since, server)
+        offsets.check(since, offset, page)
         if last is not None and (not page or page[0] != last):
             # What stood before the offset is not what it was: this second is read again from its first bug.
             offset, last = 0, None
@@ -58,9 +87,9 @@ def walk(search: Search, since: str, capacity: Capacity) -> Iterator[tuple[list[
             since, offset, last = end, 0, None
 
 
-def _check_order(page: list[Row], since: str) -> None:
+def _check_order(page: list[Row], since: str, server: str) -> None:
     if page != sorted(page) or (page and page[0][0] < since):
         raise SourceUnavailable(
-            "the server does not keep to the order or the time that it is asked for",
+            f"{server} does not keep to the order or the time that it is asked for",
             "it cannot be polled: its order changeddate,bug_id and its last_change_time must work",
         )

@@ -86,7 +86,7 @@ def tables(root: Path, vhost: "VirtualHost", bugs: str) -> str:
         f'[broker.accounts.bugs]\nuser = "bugzilla"\npassword_file = "{root / "bugs-password"}"\n'
         f'[provision]\nurl = "http://127.0.0.1:{vhost.node.management_port}"\n'
         f'[plugins.hg]\naccount = "hg"\nrepositories = {{"{root / "hg"}" = "https://hg.example.org"}}\n'
-        f'[plugins.bugzilla]\naccount = "bugs"\nevery = "200ms"\n'
+        f'[plugins.bugzilla]\naccount = "bugs"\nevery = "1s"\n'
         f'[plugins.bugzilla.servers.main]\nurl = "{bugs}"\n'
     )
 

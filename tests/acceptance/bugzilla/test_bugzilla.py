@@ -45,7 +45,7 @@ def test_run_announces_changes_as_they_come(
 ) -> None:
     """The service polls by its schedule, alone on its store; status shows poll and cursor; it ends well."""
     queue = vhost.bind_queue(SIMPLE)
-    site.configure('every = "200ms"')
+    site.configure('every = "1s"')
     service = site.start("run")
     site.wait_until(lambda: "/rest/bug" in server.paths(), "polled")
 
@@ -73,7 +73,7 @@ def test_a_service_that_is_killed_at_any_instant_misses_nothing(
 ) -> None:
     """Bugs change all the while; of every change a message arrives, and equal ids are equal changes."""
     queue = vhost.bind_queue(SIMPLE)
-    site.configure('every = "100ms"')
+    site.configure('every = "1s"')
     assert site.pulseshim("poll").returncode == 0
     server.file(count=300)
     made: set[tuple[int, str]] = {(bug, server.now.strftime("%Y-%m-%dT%H:%M:%S")) for bug in range(4, 304)}
@@ -178,7 +178,7 @@ def test_a_server_is_asked_by_one_poll_at_a_time(site: BugSite, server: Bugzilla
             busy["now"] -= 1
 
     server.before = slow
-    site.configure('every = "100ms"')
+    site.configure('every = "1s"')
     service = site.start("run")
     site.wait_until(lambda: len(server.requests) > 6, "polled some times")
     service.send_signal(signal.SIGTERM)

@@ -42,7 +42,7 @@ def test_changes_of_public_bugs_are_told_and_those_of_private_ones_are_not(
 
 def test_the_key_is_in_no_log_not_even_of_a_debugging_service(site: BugSite, server: BugzillaServer) -> None:
     """With a server that takes the key by parameter alone, and with --debug, it is still nowhere."""
-    site.configure(f'api_key_file = "{site.root / "key"}"\nevery = "100ms"')
+    site.configure(f'api_key_file = "{site.root / "key"}"\nevery = "1s"')
     service = site.start("run", "--debug")
     site.wait_until(lambda: any(KEY in request.url for request in server.requests), "asked with the key")
     server.faults = lambda _: Reply(reset=True)

@@ -196,6 +196,12 @@ def test_a_certificate_that_nobody_vouches_for_is_a_wrong_setting(
         (f"unknown key {KEY}", "unknown key …"),
         ("x" * 900, "x" * 200),
         ("bell \x07 and escape \x1b[31m", "bell   and escape  [31m"),
+        ("x" * 300_000, "…"),
+        ("pass" * 50_000 + " x", "…"),
+        ("no " + "connect(" * 50_000, "no"),
+        (f"a connect({'x' * 2000}{PASSWORD}) failed", "a"),
+        (f"a connect({'x ' * 1000}{PASSWORD}) failed", "connect(…)"),
+        (f"a connect({'x' * 950}) https://me:{'hunter2' * 20}@host", "connect(…)"),
         (DOWN, "connect(…) failed: Can't connect to server on '127.0.0.1' (115)"),
     ],
 )

@@ -1,5 +1,7 @@
 """The privacy gate: nothing that is not public at this moment goes through, whatever was read before."""
 
+from collections.abc import Callable
+
 import pytest
 
 from pulseshim import Checkpoint, Envelope, Exchange, SourceUnavailable
@@ -147,7 +149,7 @@ def test_where_everybody_must_log_in_nothing_is_public(bugzilla: BugzillaServer,
 
 
 def test_what_waits_goes_where_its_bug_is_public_still(bugzilla: BugzillaServer, anonymous: Client) -> None:
-    """One request for all: neither what turned private goes, nor what is gone."""
+    """One request for all, one more for what it lacks: neither what turned private goes, nor what is gone."""
     bugzilla.file(count=3)
     waiting = envelopes(1, 2, 1, 99, 3)
     bugzilla.hide(2)
@@ -156,7 +158,7 @@ def test_what_waits_goes_where_its_bug_is_public_still(bugzilla: BugzillaServer,
     free = still_public(anonymous, waiting)
 
     assert free == [waiting[0], waiting[2], waiting[4]]
-    assert len(bugzilla.requests) == 1
+    assert len(bugzilla.requests) == 2
 
 
 def test_a_bug_that_is_public_again_goes(bugzilla: BugzillaServer, anonymous: Client) -> None:
@@ -211,6 +213,35 @@ def test_many_bugs_are_asked_for_in_urls_of_bearable_length(
     assert max(len(request.url) for request in bugzilla.requests) < 8000
 
 
+@pytest.mark.parametrize("maximum", [1, 2, 7, 60, 100, 150])
+def test_no_public_bug_is_kept_back_by_a_server_that_cuts_its_answers(
+    make_bugzilla: Callable[..., BugzillaServer], configure: Configure, maximum: int
+) -> None:
+    """Not seen in an answer that may have been cut is not private; and what is private stays behind."""
+    server = make_bugzilla(maximum=maximum)
+    server.file(count=60)
+    server.file(private=True, count=30)
+    server.file(count=60)
+    client = Client(configure(server.url), "")
+    client.connect()
+    waiting = envelopes(*range(1, 151))
+
+    free = still_public(client, waiting)
+
+    assert free == waiting[:60] + waiting[90:]
+
+
+def test_a_server_that_limits_what_it_is_not_told_to_limit_keeps_nothing_back(
+    bugzilla: BugzillaServer, anonymous: Client
+) -> None:
+    """Each question says how many bugs may come, so that no default of the server cuts the answer."""
+    bugzilla.file(count=3)
+
+    still_public(anonymous, envelopes(1, 2, 3))
+
+    assert bugzilla.requests[-1].query["limit"] in ("3", 3)
+
+
 def test_half_a_character_becomes_a_question_mark(bugzilla: BugzillaServer, configure: Configure) -> None:
     """JSON can carry a lone surrogate, a message cannot: one odd bug does not stop the poll."""
     bugzilla.file()
@@ -235,6 +266,7 @@ def test_a_poll_tells_each_change_of_a_public_bug_once(
     bugzilla.pass_time(60)
     bugzilla.change(1, added="open")
     bugzilla.change(2, added=SECRET)
+    bugzilla.pass_time()
 
     first = list(poller.poll(state))
     second = list(poller.poll(state))
@@ -243,6 +275,32 @@ def test_a_poll_tells_each_change_of_a_public_bug_once(
     assert [event.id for event in first if isinstance(event, PublicBug)] == [1]
     assert [event for event in second if isinstance(event, PublicBug)] == []
     assert SECRET not in f"{first}{second}{state.entries}"
+
+
+def test_each_of_the_changes_that_a_public_bug_has_in_one_second_is_told(
+    bugzilla: BugzillaServer, configure: Configure
+) -> None:
+    """Also one that came after a poll of that second: the bug is read once more when the second is over."""
+    bugzilla.file()
+    bugzilla.pass_time(60)
+    poller, state = Poller(configure(bugzilla.url, changes=True)), MemoryState()
+    list(poller.poll(state))
+    bugzilla.pass_time(60)
+
+    def told() -> list[list[str]]:
+        events = [event for event in poller.poll(state) if isinstance(event, PublicBug)]
+        return [[change.field for change in event.changes] for event in events]
+
+    bugzilla.change(1, "priority")
+    first = told()
+    bugzilla.change(1, "severity")
+    within = told()
+    bugzilla.pass_time(10)
+    after = told()
+    bugzilla.pass_time(10)
+    later = told()
+
+    assert (first, within, after, later) == ([["priority"]], [], [["priority", "severity"]], [])
 
 
 def test_a_public_bug_that_a_replica_does_not_show_yet_is_asked_for_again(

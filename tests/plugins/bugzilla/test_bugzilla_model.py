@@ -15,11 +15,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pulseshim import PulseshimError, Settings
+from pulseshim import Checkpoint, PulseshimError, Settings
 from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_options import read_servers
 from pulseshim_plugins.bugzilla_poll import Poller
-from pulseshim_shims.bugzilla import BugChange, simple_messages
+from pulseshim_shims.bugzilla import BugChange, BugChangedMessage, BugEvent, change_messages, simple_messages
 from tests.bugzilla_server import KEY, BugzillaServer, Request, page
 
 if TYPE_CHECKING:
@@ -37,17 +37,23 @@ class Tracker(RuleBasedStateMachine):
         self.directory = TemporaryDirectory()
         self.stored: dict[str, dict[str, str]] = {}
         self.announced: dict[tuple[int, str], str] = {}
+        self.told: dict[tuple[int, str, str], str] = {}
+        self.public: set[tuple[int, str, str]] = set()
+        self.made = 0
         self.during: list[Callable[[], Any]] = []
 
     @initialize(
         maximum=st.sampled_from([1, 2, 3, 5, 100]),
         keyed=st.booleans(),
+        changes=st.sampled_from([True, True, False]),
         header=st.booleans(),
         protocol=st.sampled_from(["rest", "xmlrpc"]),
         overlap=st.sampled_from(["0s", "3s", "1m"]),
         zone=st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"]),
     )
-    def begin(self, maximum: int, keyed: bool, header: bool, protocol: str, overlap: str, zone: str) -> None:
+    def begin(
+        self, maximum: int, keyed: bool, changes: bool, header: bool, protocol: str, overlap: str, zone: str
+    ) -> None:
         """Start from now: what was filed before is not looked for."""
         self.server = BugzillaServer(zone=zone, maximum=maximum)
         self.server.takes_header = header
@@ -56,7 +62,7 @@ class Tracker(RuleBasedStateMachine):
         self.server.pass_time(100)
         key = Path(self.directory.name) / "key"
         key.write_text(KEY)
-        table = {"url": self.server.url, "protocol": protocol, "overlap": overlap}
+        table = {"url": self.server.url, "protocol": protocol, "overlap": overlap, "changes": changes}
         table |= {"api_key_file": str(key)} if keyed else {}
         self.keyed = keyed
         (self.settings,) = read_servers(Settings(plugins={"bugzilla": {"servers": {"main": table}}}))
@@ -73,7 +79,19 @@ class Tracker(RuleBasedStateMachine):
     @rule(bug=bugs)
     def change(self, bug: int) -> None:
         """Change a bug in this second."""
-        self.server.change(bug)
+        self.made += 1
+        when = self.server.change(bug, added=str(self.made))
+        if not self.server.bugs[bug].private:
+            self.public.add((bug, when, str(self.made)))
+
+    @rule(bug=bugs)
+    def change_around_a_poll(self, bug: int) -> None:
+        """Change a bug before and after a poll, within one second if the poll takes none, and poll again."""
+        self.change(bug)
+        self.poll()
+        self.change(bug)
+        self.server.pass_time(1)
+        self.poll()
 
     @rule(seconds=st.sampled_from([1, 2, 30, 400, 3_000_000]))
     def wait(self, seconds: int) -> None:
@@ -82,8 +100,10 @@ class Tracker(RuleBasedStateMachine):
 
     @rule(bug=bugs, private=st.booleans())
     def hide(self, bug: int, private: bool) -> None:
-        """Make a bug private or public."""
+        """Make a bug private or public: what it kept to itself once need not be told."""
         self.server.hide(bug, private=private)
+        if private:
+            self.public = {change for change in self.public if change[0] != bug}
 
     @precondition(lambda self: len(self.during) < 6)
     @rule(bug=bugs, later=st.booleans(), private=st.none() | st.booleans())
@@ -93,9 +113,9 @@ class Tracker(RuleBasedStateMachine):
         def act() -> None:
             self.server.pass_time(1 if later else 0)
             if private is None:
-                self.server.change(bug)
+                self.change(bug)
             else:
-                self.server.hide(bug, private=private)
+                self.hide(bug, private=private)
 
         self.during.append(act)
 
@@ -103,9 +123,9 @@ class Tracker(RuleBasedStateMachine):
     def be_killed(self, steps: int) -> None:
         """Poll, and die before the end: what is not stored yet is gone."""
         state = MemoryState(self.stored)
-        pending: list[BugChange] = []
+        pending: list[BugEvent] = []
         for event, _ in zip(self.poller.poll(state), range(steps), strict=False):
-            if isinstance(event, BugChange):
+            if not isinstance(event, Checkpoint):
                 pending.append(event)
             else:
                 self._store(pending, state)
@@ -117,10 +137,10 @@ class Tracker(RuleBasedStateMachine):
         """Poll a server that goes down after some requests."""
         self.during = [lambda: None] * requests + [lambda: self.server.replies.append(page(503))]
         state = MemoryState(self.stored)
-        pending: list[BugChange] = []
+        pending: list[BugEvent] = []
         try:
             for event in self.poller.poll(state):
-                if isinstance(event, BugChange):
+                if not isinstance(event, Checkpoint):
                     pending.append(event)
                 else:
                     self._store(pending, state)
@@ -136,22 +156,32 @@ class Tracker(RuleBasedStateMachine):
     def poll(self) -> None:
         """Poll to the end; then every change that was there when it began has been announced."""
         there = {(bug.id, bug.changed) for bug in self._visible() if bug.changed >= self.started}
+        now = self.server.now.strftime("%Y-%m-%dT%H:%M:%S")
+        public = {change for change in self.public if change[1] < now}
         state = MemoryState(self.stored)
         events = list(self.poller.poll(state))
-        self._store([event for event in events if isinstance(event, BugChange)], state)
+        self._store([event for event in events if not isinstance(event, Checkpoint)], state)
         still = {(bug.id, bug.changed) for bug in self._visible()}
         for number, changed in there & still:
             assert (number, changed.strftime("%Y-%m-%dT%H:%M:%S")) in self.announced
+        if self.settings.options.changes:
+            assert public & self.public <= self.told.keys()
 
     def _visible(self) -> list[Any]:
         return [bug for bug in self.server.bugs.values() if self.keyed or not bug.private]
 
-    def _store(self, events: list[BugChange], state: MemoryState) -> None:
+    def _store(self, events: list[BugEvent], state: MemoryState) -> None:
         for event in events:
-            (message,) = simple_messages(event)
-            known = self.announced.setdefault((event.id, event.time), message.message_id)
-            assert known == message.message_id
+            if isinstance(event, BugChange):
+                (message,) = simple_messages(event)
+                known = self.announced.setdefault((event.id, event.time), message.message_id)
+                assert known == message.message_id
+            for told in change_messages(event):
+                if isinstance(told, BugChangedMessage):
+                    known = self.told.setdefault((told.bug, told.when, told.after), told.message_id)
+                    assert known == told.message_id
         assert len(set(self.announced.values())) == len(self.announced)
+        assert len(set(self.told.values())) == len(self.told)
         self.stored = MemoryState(state.entries).entries
 
     def teardown(self) -> None:

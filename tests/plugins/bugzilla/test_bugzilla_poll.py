@@ -173,8 +173,29 @@ def test_a_server_that_ignores_the_order_is_named(bugzilla: BugzillaServer, conf
     bugzilla.change(1)
     bugzilla.before = lambda request: request.query.pop("order", None) and None
 
-    with pytest.raises(SourceUnavailable, match="order"):
+    with pytest.raises(SourceUnavailable, match=rf"{bugzilla.url} .*order"):
         poll(poller, state)
+
+
+@pytest.mark.parametrize("maximum", [1, 2, 5])
+def test_a_server_that_ignores_the_offset_is_named_and_asked_no_more(
+    make_bugzilla: Callable[..., BugzillaServer], configure: Configure, maximum: int
+) -> None:
+    """More bugs than it shows changed in one second: there is no way on, and no end of trying."""
+    server = make_bugzilla(maximum=maximum)
+    server.file(count=10)
+    server.pass_time()
+    poller, state = Poller(configure(server.url)), MemoryState()
+    poll(poller, state)
+    for number in range(1, 11):
+        server.change(number)
+    server.before = lambda request: request.query.pop("offset", None) and None
+    server.requests.clear()
+
+    with pytest.raises(SourceUnavailable, match=rf"{server.url} takes no notice of offset"):
+        poll(poller, state)
+
+    assert len(server.requests) < 20
 
 
 def test_a_connection_is_looked_after_once_an_hour(

@@ -11,7 +11,7 @@ from pulseshim.settings import AccountSettings, BrokerSettings, StoreSettings
 from pulseshim_plugins import bugzilla as plugin
 from pulseshim_plugins.bugzilla_check import problems
 from pulseshim_plugins.bugzilla_options import read_servers
-from tests.bugzilla_server import BugzillaServer
+from tests.bugzilla_server import BugzillaServer, Request
 
 
 def with_table(table: dict[str, Any]) -> Settings:
@@ -87,6 +87,13 @@ def test_the_identity_of_a_server_is_its_url_and_not_its_name() -> None:
         ({"url": "https://b.org", "api_key_file": "/no/such/file"}, "/no/such/file cannot be read"),
         ({"url": "https://b.org", "user": "me"}, "user is given without a key"),
         ({"url": "https://b.org", "overlap": "7d"}, "overlap is not shorter than store.keep"),
+        ({"url": "https://b.org", "every": "0s"}, "servers.main.every is less than a second"),
+        ({"url": "https://b.org", "every": "999ms"}, "servers.main.every is less than a second"),
+        ({"url": "https://b.org", "every": "99999999999w"}, "servers.main.every is more than a year"),
+        ({"url": "https://b.org", "jitter": "53w"}, "servers.main.jitter is more than a year"),
+        ({"url": "https://b.org", "overlap": "999999w"}, "servers.main.overlap is more than a year"),
+        ({"url": "https://b.org", "timeout": "0s"}, "servers.main.timeout is no time"),
+        ({"url": "https://b.org", "timeout": "25h"}, "servers.main.timeout is more than a day"),
         ({"url": "https://b.org", "account": "nobody"}, "account names no account"),
         ({}, "servers.main.url is not set"),
     ],
@@ -161,6 +168,48 @@ def test_check_names_key_outage_and_clock(
     ]
     assert "differs from ours by 7200 s" in found[1].text
     assert "refuses the key" in found[2].text
+
+
+@pytest.mark.parametrize(
+    ("maximum", "bugs", "has_offset", "text"),
+    [
+        (5, 10, True, "shows no more than 5 at once"),
+        (1, 2, True, "shows no more than 1 at once"),
+        (5, 10, False, "takes no notice of offset"),
+        (10_000, 10, False, "takes no notice of offset"),
+        (10_000, 10, True, ""),
+        (10, 10, True, ""),
+        (200, 300, True, ""),
+    ],
+)
+def test_check_names_a_server_that_pages_badly(
+    make_bugzilla: Callable[..., BugzillaServer], maximum: int, bugs: int, has_offset: bool, text: str
+) -> None:
+    """Polls cope with it as far as they can: it is a warning."""
+    server = make_bugzilla(maximum=maximum)
+    server.file(count=bugs)
+    server.pass_time()
+    if not has_offset:
+        server.before = lambda request: request.query.pop("offset", None) and None
+
+    found = list(problems(with_table({"servers": {"main": {"url": server.url}}}), server.now))
+
+    assert [problem.severity for problem in found] == ["warning"] * bool(text)
+    assert text in "".join(problem.text for problem in found)
+
+
+def test_check_takes_a_bug_that_changes_meanwhile_for_no_weakness(bugzilla: BugzillaServer) -> None:
+    """It stands behind what was shown just now."""
+    bugzilla.file(count=2)
+    bugzilla.pass_time()
+
+    def file_one(request: Request) -> None:
+        if "offset" in request.query:
+            bugzilla.file()
+
+    bugzilla.before = file_one
+
+    assert list(problems(with_table({"servers": {"main": {"url": bugzilla.url}}}), bugzilla.now)) == []
 
 
 def test_a_plugin_without_a_server_says_so() -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from pulseshim import Envelope, Exchange, Message
 from pulseshim.admission import Admission, AdmissionEnds, Admissions
 from pulseshim.database import Database
+from pulseshim.errors import StoreUnavailable
 from pulseshim.outbox import Outbox, Outgoing
 from pulseshim.parked import ParkedItems
 from pulseshim.relay import Relay, RelayEnds
@@ -60,6 +61,8 @@ class Bench:
         self.judge = Judge()
         self.not_before: Counter[str] = Counter()
         self.told: list[tuple[str, str]] = []
+        self.full = False
+        self.noted = threading.Event()
         self.woken = 0
         self.answered = threading.Event()
         self.publisher = MemoryPublisher()
@@ -77,7 +80,7 @@ class Bench:
             clock=lambda: self.now,
             random=lambda: 0.0,
             ends=AdmissionEnds(
-                condition=lambda *word: self.told.append(word),
+                condition=self._note,
                 answered=self._wake,
                 wait=lambda feed: max(0.0, self.not_before[feed] - self.now),
                 pause=lambda feed, seconds: self.not_before.update({feed: self.now + seconds}),
@@ -93,6 +96,12 @@ class Bench:
             random=lambda: 0.0,
             ends=RelayEnds(admissions=Admissions([self.admission])),
         )
+
+    def _note(self, condition: str, detail: str) -> None:
+        if self.full:
+            raise StoreUnavailable("the disk is full")
+        self.told.append((condition, detail))
+        self.noted.set()
 
     def _wake(self) -> None:
         self.woken += 1

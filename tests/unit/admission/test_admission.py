@@ -62,6 +62,40 @@ def test_while_a_source_cannot_be_asked_its_exchange_waits_and_no_other(bench: B
     assert bench.told == [("held back", "it is down: it is asked again later"), ("open", "")]
 
 
+def test_while_its_condition_cannot_be_written_an_exchange_waits_and_goes_on(bench: Bench) -> None:
+    """A full disk ends no admission: what could not be noted is noted when there is room."""
+    bench.judge.fault = SourceUnavailable("it is down", "wait")
+    bench.full = True
+    bench.store("a")
+
+    bench.work()
+    unnoted = list(bench.told)
+    bench.full = False
+    bench.work()
+    bench.judge.fault, bench.full = None, True
+    bench.work()
+    out = bench.held()
+    bench.full = False
+    bench.work()
+    bench.work()
+
+    assert (unnoted, out) == ([], ["a"])
+    assert bench.told == [("held back", "it is down: wait"), ("open", "")]
+
+
+def test_what_a_process_before_this_one_noted_does_not_stay(bench: Bench) -> None:
+    """A `drain` that was held back is followed by one that is not."""
+    bench.judge.fault = SourceUnavailable("it is down", "wait")
+    bench.store("a")
+    bench.work()
+    bench.judge.fault = None
+
+    bench.start()
+    bench.work()
+
+    assert (bench.held(), bench.told[-1]) == (["a"], ("open", ""))
+
+
 def test_a_source_that_cannot_be_asked_is_asked_less_and_less_and_not_before_its_time(bench: Bench) -> None:
     """The pauses grow, and a source that says when to come back is believed."""
     bench.judge.fault = SourceUnavailable("it is down", "wait")
@@ -235,8 +269,9 @@ def test_who_is_killed_before_the_answer_asks_again(bench: Bench) -> None:
 
 
 def test_a_thread_answers_until_it_is_stopped(bench: Bench) -> None:
-    """It rests while nothing is asked, and ends without delay."""
+    """It rests while nothing is asked, notes then what it could not note before, and ends without delay."""
     stop = threading.Event()
+    bench.full = True
     thread = threading.Thread(target=bench.admission.run, args=(stop,))
     thread.start()
     bench.store("a")
@@ -244,8 +279,10 @@ def test_a_thread_answers_until_it_is_stopped(bench: Bench) -> None:
 
     answered = bench.answered.wait(20)
     bench.relay.turn()
+    bench.full = False
+    noted = bench.noted.wait(20)
     stop.set()
     bench.admission.wake()
     thread.join(20)
 
-    assert (answered, bench.held(), thread.is_alive()) == (True, ["a"], False)
+    assert (answered, noted, bench.held(), thread.is_alive()) == (True, True, ["a"], False)
