@@ -1,16 +1,17 @@
 """pulseshim's hook for Mercurial: writes down what a transaction changed, for pulseshim to announce later.
 
-Mercurial loads this file into its own process and calls `record_transaction` after each transaction, once its
+It is an extension, which Mercurial loads into its own process, and records after each transaction, once its
 lock is released:
 
-    [hooks]
-    txnclose.pulseshim = python:/path/to/pulseshim_hg.py:record_transaction
+    [extensions]
+    pulseshim = /path/to/pulseshim_hg.py
     [pulseshim]
     spool = /var/lib/pulseshim/spool
 
 It puts one file into the spool and returns. It opens no connection, starts no process, and needs nothing of
 pulseshim: not installed, not importable, not running. Whatever fails is said in one line to the pusher, and
-the push goes on. Any Python from 3.6 on will do.
+the push goes on; so it does, with a warning, where this file is gone or cannot be loaded. (With a line in
+`[hooks]`, each push would fail then, its transaction done.) Any Python from 3.6 on will do.
 
     pulseshim hook install hg REPOSITORY     writes these lines, and a copy of this file
     pulseshim hook show hg REPOSITORY        what is installed, and whether it is sound
@@ -21,6 +22,8 @@ import os
 import time
 
 VERSION = 1
+# Of Mercurial: what the tests run this with. It reads the name, and blames an extension without it first.
+testedwith = b"6.3 7.2"
 
 # What of the environment is written down: who pushed. Nothing that could be secret.
 NAMES = (b"REMOTE_USER", b"LOGNAME", b"USER")
@@ -80,9 +83,37 @@ def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: i
     return identity
 
 
-def record_transaction(ui, repo, **facts):
-    """Record what a transaction changed: the entry that hgrc names. It returns false, and raises nothing."""
+def reposetup(ui, repo):
+    """Have the transactions of a repository recorded: Mercurial calls this for each that it opens.
+
+    It is no entry of `hooks`: beside hooks of an hgrc that Mercurial does not trust, it would not be run.
+    """
     try:
+        if not repo.local():
+            return
+
+        class RecordedRepository(repo.__class__):
+            def hook(self, name, throw=False, **facts):
+                if name == b"txnclose" and getattr(self.ui, "callhooks", True):
+                    record_transaction(self.ui, self, **facts)
+                return super().hook(name, throw, **facts)
+
+        repo.__class__ = RecordedRepository
+    except Exception as error:
+        say(ui, error)
+
+
+def record_transaction(ui, repo, **facts):
+    """Record what a transaction changed. It returns false, and raises nothing."""
+    attempt(ui, repo, facts)
+    return False
+
+
+def attempt(ui, repo, facts):
+    """Record what a transaction changed, or say why that failed."""
+    try:
+        if is_known(repo, facts.get("txnid")):
+            return
         spool = ui.configpath(b"pulseshim", b"spool") or b"(none: set pulseshim.spool in hgrc)"
         changed = changes(repo, facts.get("changes") or {})
         if changed:
@@ -90,14 +121,18 @@ def record_transaction(ui, repo, **facts):
             arguments = [name.encode() + b"=" + fact.replace(b"\0", b"") for name, fact in pairs]
             place = os.path.dirname(os.path.realpath(repo.sharedpath))
             stdin = b"".join(field + b"\0" for fields in changed for field in fields)
-            now, random = (
-                time.time_ns() if hasattr(time, "time_ns") else int(time.time() * 1e9),
-                os.urandom(16),
-            )
-            record(spool, b"hg", arguments, chosen(ui), stdin, place, now, random)
+            now = time.time_ns() if hasattr(time, "time_ns") else int(time.time() * 1e9)
+            record(spool, b"hg", arguments, chosen(ui), stdin, place, now, os.urandom(16))
     except BaseException as error:
         say(ui, error)
-    return False
+
+
+def is_known(repo, transaction):
+    """Say whether a transaction was seen before: this file may be named in more than one hgrc."""
+    whole = repo.unfiltered()
+    before = getattr(whole, "_pulseshim_transaction", None)
+    whole._pulseshim_transaction = transaction  # noqa: SLF001 - it is a name of ours
+    return transaction is not None and transaction == before
 
 
 def changes(repo, given):
