@@ -19,6 +19,8 @@ the push goes on; so it does, with a warning, where this file is gone or cannot 
 """
 
 import os
+import signal
+import threading
 import time
 
 VERSION = 1
@@ -32,6 +34,8 @@ FACTS = ("txnid", "txnname", "source", "url")
 # The heads of what came are written down unless that would take longer than a push should wait.
 FEW = 2000
 SECRET = 2
+# What would end a server half-way waits until its transaction is recorded.
+HELD = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
 
 
 def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: ignore[no-untyped-def]
@@ -104,8 +108,8 @@ def reposetup(ui, repo):
 
 
 def record_transaction(ui, repo, **facts):
-    """Record what a transaction changed. It returns false, and raises nothing."""
-    attempt(ui, repo, facts)
+    """Record what a transaction changed. It returns false, and raises nothing but what a signal raises."""
+    uninterrupted(lambda: attempt(ui, repo, facts))
     return False
 
 
@@ -133,6 +137,45 @@ def is_known(repo, transaction):
     before = getattr(whole, "_pulseshim_transaction", None)
     whole._pulseshim_transaction = transaction  # noqa: SLF001 - it is a name of ours
     return transaction is not None and transaction == before
+
+
+def uninterrupted(action):
+    """Do something to its end: a signal that comes meanwhile has its effect afterwards.
+
+    Only the main thread is ever interrupted, whichever takes the signal. So its handlers wait; a mask of
+    signals would not hold where another thread runs.
+    """
+    came, raised = [], []
+
+    def wait(number, _frame):
+        came.append(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = [(number, signal.getsignal(number)) for number in HELD if is_main]
+    handlers = [pair for pair in handlers if pair[1] not in (None, signal.SIG_IGN)]
+    for number, _ in handlers:
+        certainly(raised, signal.signal, number, wait)
+    action()
+    for number, handler in handlers:
+        certainly(raised, signal.signal, number, handler)
+    for number in came:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException as error:
+            raised.append(error)
+    if raised:
+        raise raised[0]
+
+
+def certainly(raised, action, *arguments):
+    """Do something, again where a signal gets in its way; keep what that raised."""
+    while True:
+        try:
+            return action(*arguments)
+        except BaseException as error:
+            raised.append(error)
+            if isinstance(error, (TypeError, ValueError, OSError)):
+                return None  # it can never be done
 
 
 def changes(repo, given):

@@ -38,10 +38,10 @@ def test_the_hook_carries_the_recorder_letter_for_letter() -> None:
 
 
 def test_the_hook_imports_nothing_that_a_server_may_not_have() -> None:
-    """Two modules of the standard library, and Mercurial, in whose process it runs."""
+    """Four modules of the standard library, and Mercurial, in whose process it runs."""
     found = re.findall(r"^\s*(?:import|from) (\w+)", HOOK.read_text(), re.MULTILINE)
 
-    assert set(found) == {"os", "time", "mercurial"}
+    assert set(found) == {"os", "signal", "threading", "time", "mercurial"}
 
 
 def test_a_hook_that_cannot_record_warns_and_lets_the_push_through(server: "HgServer") -> None:
