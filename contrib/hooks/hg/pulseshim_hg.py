@@ -179,14 +179,16 @@ def certainly(raised, action, *arguments):
 
 
 def changes(repo, given):
-    """Give what a transaction changed as lists of fields, of which the first says of what kind it is."""
-    changelog = repo.unfiltered().changelog
-    phases = given.get(b"phases") or []
-    # Before Mercurial 5.9, these were a mapping from each revision.
-    moves = [((r,), p) for r, p in sorted(phases.items())] if hasattr(phases, "items") else list(phases)
+    """Give what a transaction changed as lists of fields, of which the first says of what kind it is.
+
+    Where a bookmark was or is on a secret changeset, that node is left out; so are markers of secret ones.
+    """
+    whole = repo.unfiltered()
+    changelog = whole.changelog
+    moves = spans(given.get(b"phases") or [])
     lines = []
     for revs, (old, new) in moves:
-        if old == new or not len(revs):
+        if old == new:
             continue
         first, last = hexed(changelog.node(revs[0])), hexed(changelog.node(revs[-1]))
         if old is None:
@@ -194,14 +196,43 @@ def changes(repo, given):
         else:
             lines.append([b"phase", b"%d" % old, b"%d" % new, first, last, b"%d" % len(revs)])
     lines += [[b"head", hexed(changelog.node(rev))] for rev in heads(changelog, moves)]
-    for name, (old, new) in sorted(bookmarks(repo, given).items()):
+    for name, nodes in sorted(bookmarks(repo, given).items()):
+        old, new = (None if is_secret(whole, node) else node for node in nodes)
         if old != new:
             lines.append([b"bookmark", stored(name), hexed(old), hexed(new)])
     for marker in sorted(given.get(b"obsmarkers") or (), key=lambda marker: (marker[4][0], marker[:2])):
+        if is_secret(whole, marker[0]):
+            continue
         user = dict(marker[3]).get(b"user", b"").replace(b"\0", b"")
-        successors = b" ".join(hexed(node) for node in marker[1])
+        successors = b" ".join(hexed(node) for node in marker[1] if not is_secret(whole, node))
         lines.append([b"marker", hexed(marker[0]), successors, user, b"%r" % float(marker[4][0])])
     return lines
+
+
+def spans(phases):
+    """Give revisions that follow each other and moved alike together, as pairs of them and their move.
+
+    Before Mercurial 5.9, each stood alone, in a mapping.
+    """
+    if hasattr(phases, "items"):
+        phases = [((rev,), move) for rev, move in sorted(phases.items())]
+    found = []
+    for revs, move in (pair for pair in phases if len(pair[0])):
+        if found and found[-1][1] == move and found[-1][0][-1] + 1 == revs[0]:
+            found[-1] = (range(found[-1][0][0], revs[-1] + 1), move)
+        else:
+            found.append((revs, move))
+    return found
+
+
+def is_secret(whole, node):
+    """Say whether a changeset that may not be there is secret."""
+    if not node:
+        return False
+    try:
+        return whole[whole.changelog.rev(node)].phase() >= SECRET
+    except LookupError:
+        return False
 
 
 def heads(changelog, moves):

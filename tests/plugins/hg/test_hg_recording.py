@@ -1,4 +1,4 @@
-"""What is written down, and that nothing cuts it short: signals."""
+"""What is written down, and that nothing cuts it short: signals, secret changesets, old servers."""
 
 import os
 import signal
@@ -89,3 +89,40 @@ def test_signals_that_come_together_each_have_their_effect() -> None:
 
     assert (seen, after) == ([], list(numbers))
     assert came == [*numbers, signal.SIGHUP]
+
+
+def test_revisions_that_follow_each_other_are_one_span() -> None:
+    """An old Mercurial names each alone, a newer one ranges: both become as few lines as can be."""
+    spans = hook()["spans"]
+    came, draft = (None, 1), (2, 1)
+
+    old = spans({0: came, 1: came, 2: came, 4: came, 5: draft, 6: draft})
+    new = spans([(range(2), came), (range(2, 3), came), (range(4, 5), came), (range(5, 7), draft)])
+
+    expected = [([0, 1, 2], came), ([4], came), ([5, 6], draft)]
+    assert [(list(revs), move) for revs, move in old] == expected
+    assert [(list(revs), move) for revs, move in new] == expected
+
+
+def test_what_is_secret_is_not_written_down_with_bookmarks_and_markers(server: "HgServer") -> None:
+    """By the time of reading, nobody may know any more what was secret: the repository may be gone."""
+    repository = server.init()
+    here = server.client(repository)
+    public = here.commit("a", file="a")
+    here("bookmark", "-q", "moved")
+    secret = here.commit("b", "--secret", file="b")
+    here("bookmark", "-q", "embargoed")
+    here("commit", "-q", "--amend", "-m", "c")
+    here("bookmark", "-q", "-f", "-r", public, "embargoed")
+
+    lines = [tuple(invocation.stdin.split(b"\0")) for invocation in server.invocations()]
+    told = [line for line in lines if b"bookmark" in line or b"marker" in line]
+
+    moves = [line[line.index(b"bookmark") + 1 :][:3] for line in told if b"bookmark" in line]
+    assert moves == [
+        (b"moved", b"", public.encode()),
+        (b"moved", public.encode(), b""),
+        (b"embargoed", b"", public.encode()),
+    ]
+    assert not any(b"marker" in line for line in told)
+    assert not any(secret.encode() in line[line.index(b"bookmark") :] for line in told)
