@@ -7,7 +7,6 @@ hooks run or remove those.) Files appear by hard link and rename: a push meets t
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import record
 from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse
 from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
-from pulseshim_plugins.installation import shipped
+from pulseshim_plugins.installation import open_directory, replace_file, shipped
 
 PREVIOUS = "post-receive-before-pulseshim"
 """The name under which a hook that was there before stays beside ours."""
@@ -65,6 +64,7 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
     try:
         previous = b"" if before.previous is None else os.fsencode(before.previous.name)
         if before.version == "foreign":
+            _check_directory(place)
             _keep(place, kept)
             previous = os.fsencode(PREVIOUS)
         hook = HookFile(
@@ -73,7 +73,7 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
             drain=tuple(os.fsencode(word) for word in drain),
             previous=previous,
         )
-        _write(place.path, fill(shipped(_SHIPPED), hook))
+        _write(place, fill(shipped(_SHIPPED), hook))
     except OSError as error:
         raise _failed(place, error) from error
     return _state(place)
@@ -171,24 +171,33 @@ def _keep(place: HookPlace, kept: Path) -> None:
     _sync(kept.parent)
 
 
-def _write(path: Path, text: bytes) -> None:
+def _write(place: HookPlace, text: bytes) -> None:
     """Write a hook, whole or not at all, for the owner of its directory."""
-    _make(path.parent)
-    owner = path.parent.stat()
-    file, written = tempfile.mkstemp(prefix=".pulseshim-", dir=path.parent)
-    try:
-        with open(file, "wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchmod(file, 0o755)
-            if os.geteuid() == 0:
-                os.fchown(file, owner.st_uid, owner.st_gid)
-            os.fsync(file)
-        os.rename(written, path)
-    except BaseException:
-        os.unlink(written)
-        raise
-    _sync(path.parent)
+    _check_directory(place)
+    _make(place.path.parent)
+    parent = place.path.parent.resolve()
+    below = place.git_dir if parent.is_relative_to(place.git_dir) else None
+    with open_directory(parent, below=below) as directory:
+        if below is None:
+            _check_owner(place, os.fstat(directory))
+        replace_file(directory, place.path.name, text, mode=0o755, like=None)
+
+
+def _check_directory(place: HookPlace) -> None:
+    """Refuse to go where only a link of the repository leads, before anything is made there."""
+    parent = place.path.parent.resolve()
+    if not parent.is_relative_to(place.git_dir):
+        _check_owner(place, (parent if parent.exists() else parent.parent).stat())
+
+
+def _check_owner(place: HookPlace, directory: os.stat_result) -> None:
+    """Refuse, as root, a directory that the repository names and its owner does not own."""
+    owner = place.git_dir.stat().st_uid
+    if os.geteuid() == 0 and place.is_own and owner not in (0, directory.st_uid):
+        raise CommandFailed(
+            f"{place.git_dir} leads to {place.path.parent.resolve()}, which belongs to another user",
+            "install the hook as the owner of the repository, or put a directory of its own there",
+        )
 
 
 def _make(directory: Path) -> None:
@@ -199,7 +208,7 @@ def _make(directory: Path) -> None:
         return
     if os.geteuid() == 0:
         owner = directory.parent.stat()
-        os.chown(directory, owner.st_uid, owner.st_gid)
+        os.chown(directory, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _sync(directory: Path) -> None:

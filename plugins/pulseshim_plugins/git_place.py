@@ -11,9 +11,9 @@ Nobody else's file moves: which of these it is, the repository says.
 
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.git_hook_file import is_ours
@@ -29,7 +29,8 @@ class HookPlace:
 
     `git_dir` is the real path of the git directory (the common one of linked worktrees); `chains` says
     whether a hook that is at `path` already must be run by ours; `serves` names the other repositories that
-    run this hook too, empty where there are none; `todo` is what a person must still do.
+    run this hook too, empty where there are none; `todo` is what a person must still do. `is_own` says
+    whether the repository itself led there, not the configuration of this machine or of who runs this.
     """
 
     git_dir: Path
@@ -38,6 +39,7 @@ class HookPlace:
     chains: bool = True
     serves: str = ""
     todo: str = ""
+    is_own: bool = True
 
 
 def find_place(repository: Path) -> HookPlace:
@@ -46,7 +48,11 @@ def find_place(repository: Path) -> HookPlace:
     Raises `CommandFailed` where there is no repository, or one that runs no hooks.
     """
     git_dir = _git_dir(repository)
-    hooks, serves = _hooks_directory(git_dir)
+    hooks, serves, is_own = _hooks_directory(git_dir)
+    return replace(_place(git_dir, hooks, serves), is_own=is_own)
+
+
+def _place(git_dir: Path, hooks: Path, serves: str) -> HookPlace:
     hook = hooks / "post-receive"
     if (git_dir / "custom_hooks").is_dir():
         path = git_dir / "custom_hooks" / "post-receive.d" / "pulseshim"
@@ -97,23 +103,23 @@ def _git_dir(repository: Path) -> Path:
     return (where / os.fsdecode(found.stdout.removesuffix(b"\n"))).resolve()
 
 
-def _hooks_directory(git_dir: Path) -> tuple[Path, str]:
-    """Give the directory git takes hooks from, and whom else it serves."""
+def _hooks_directory(git_dir: Path) -> tuple[Path, str, bool]:
+    """Give the directory git takes hooks from, whom else it serves, and whether the repository names it."""
     own = git_dir / "hooks"
     found = run_git([f"--git-dir={git_dir}", "config", "--show-scope", "-z", "--type=path", "core.hooksPath"])
     if found.returncode:
         serves = "the other repositories that share this directory" if own.is_symlink() else ""
-        return own.resolve(), serves
+        return own.resolve(), serves, True
     scope, text = os.fsdecode(found.stdout).split("\0")[:2]
     # A relative path counts from where hooks run, and that is the git directory for those of a push.
     hooks = (git_dir / text).resolve()
     if hooks.exists() and not hooks.is_dir():
         raise CommandFailed(f"core.hooksPath is {text}: {git_dir} runs no hooks", "change core.hooksPath")
     if hooks.is_relative_to(git_dir):
-        return hooks, ""
+        return hooks, "", True
     if scope in ("local", "worktree"):
-        return hooks, f"the other repositories whose core.hooksPath is {text}"
-    return hooks, f"all repositories that use this {scope} git configuration"
+        return hooks, f"the other repositories whose core.hooksPath is {text}", True
+    return hooks, f"all repositories that use this {scope} git configuration", False
 
 
 def references(git_dir: Path) -> bytes:
@@ -122,34 +128,46 @@ def references(git_dir: Path) -> bytes:
 
 
 def write_url(git_dir: Path, url: str) -> None:
-    """Write the public URL of a repository into its configuration, whose owner stays the same."""
+    """Write the public URL of a repository into its configuration, whose owner stays the same.
+
+    Root does so with the rights of the owner of the repository: git follows links, and they are that owner's.
+    """
     config = git_dir / "config"
-    before = config.stat()
-    read_git(git_dir, "config", "pulseshim.url", url)
-    if os.geteuid() == 0:
-        os.chown(config, before.st_uid, before.st_gid)
+    before = config.lstat()
+    owner = git_dir.stat() if os.geteuid() == 0 else None
+    read_git(git_dir, "config", "pulseshim.url", url, owner=owner)
+    if owner is not None and owner.st_uid != before.st_uid:
+        os.chown(config, before.st_uid, before.st_gid, follow_symlinks=False)
 
 
-def read_git(git_dir: Path, *arguments: str) -> bytes:
+def read_git(git_dir: Path, *arguments: str, owner: os.stat_result | None = None) -> bytes:
     """Give what git prints about a repository; raise `CommandFailed` with what it complains about."""
-    done = run_git([f"--git-dir={git_dir}", *arguments])
+    done = run_git([f"--git-dir={git_dir}", *arguments], owner=owner)
     if done.returncode:
         said = os.fsdecode(done.stderr).strip()
         raise CommandFailed(f"git {arguments[0]} failed for {git_dir} ({said})", "correct the repository")
     return done.stdout
 
 
-def run_git(arguments: list[str], extra: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+def run_git(
+    arguments: list[str], extra: dict[str, str] | None = None, owner: os.stat_result | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run git with an environment that says nothing about other repositories.
 
     An administrator names the repository, which may belong to somebody else: none of the commands used here
-    runs anything a repository's configuration could name, so that it need not be declared safe first.
+    runs anything a repository's configuration could name, so that it need not be declared safe first. With
+    the status of a file, git has the rights of its owner.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
     environ |= {"LC_ALL": "C"} | (extra or {})
     command = ["git", "-c", "safe.directory=*", *arguments]
+    rights: dict[str, Any] = {}
+    if owner is not None:
+        rights = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        # What is root's, the owner may not read.
+        environ |= dict.fromkeys(("GIT_CONFIG_GLOBAL", "HOME", "XDG_CONFIG_HOME"), os.devnull)
     try:
         nothing = subprocess.DEVNULL
-        return subprocess.run(command, env=environ, stdin=nothing, capture_output=True, check=False)
+        return subprocess.run(command, env=environ, stdin=nothing, capture_output=True, check=False, **rights)
     except FileNotFoundError as error:
         raise CommandFailed("git is not installed, or not on PATH", "install git") from error

@@ -35,8 +35,10 @@ def hook_problems(repository: Path, spool: Path) -> Iterator[Problem]:
         text = "its hgrc does not have the hook: unless the server's own has it, pushes are not recorded"
         yield Problem(subject, text, again, "warning")
         return
+    if state.version == "missing":
+        yield Problem(subject, f"its hgrc names a hook that is not there: {state.file}", again)
     if state.version == "outdated":
-        text = "the hook is not the one that this version of pulseshim ships, or is not there"
+        text = "the hook is not the one that this version of pulseshim ships, or not installed as it is now"
         yield Problem(subject, text, again, "warning")
     if Path(state.spool).resolve() != spool.resolve():
         yield Problem(subject, f"the hook records into {state.spool}, and the spool is {spool}", again)

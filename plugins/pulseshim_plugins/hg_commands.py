@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from pulseshim.errors import StoreUnavailable
-from pulseshim_plugins.hg_hook import HookState, install, remove, show, user_name
+from pulseshim_plugins.hg_hook import HookState, install, remove, show
+from pulseshim_plugins.hg_trust import user_name
 from pulseshim_plugins.installation import prepare_spool
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
@@ -39,7 +40,7 @@ def trust_warning(state: HookState) -> str:
 @click.option("--url", help="The repository's public URL, written into its hgrc.")
 @click.pass_obj
 def _install(session: Any, repository: Path, url: str | None) -> None:
-    """Install the txnclose hook of the Mercurial repository REPO: lines in its hgrc, and a file beside it."""
+    """Install the hook of the Mercurial repository REPO: lines in its hgrc, and a file beside it."""
     spool = Path(session.settings.directory).absolute() / "spool"
     before = show(repository)
     try:
@@ -71,6 +72,7 @@ def _show(repository: Path, *, as_json: bool) -> None:
         "repository": str(state.repository),
         "hgrc": str(state.hgrc),
         "version": state.version,
+        "file": state.file,
         "spool": state.spool,
         "untrusted": state.untrusted,
     }

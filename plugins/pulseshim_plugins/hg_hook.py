@@ -3,22 +3,24 @@
 The lines stand in `.hg/hgrc` between two marks, beside whatever else is there. The hook itself is a copy of
 the file that is shipped, `.hg/pulseshim_hg.py`: the server's Python may be another than the one of pulseshim.
 Both files appear by rename: a push meets the old or the new one.
+
+Mercurial loads it as an extension: a hook whose file is gone fails each push, an extension only warns. A
+process that serves several repositories keeps extensions by name, those that failed, too. So the name is that
+of this file in this repository.
 """
 
+import errno
+import hashlib
 import os
-import pwd
 import re
-import subprocess
-import tempfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pulseshim.errors import CommandFailed
-from pulseshim_plugins.hg_repository import hgrc_setting
-from pulseshim_plugins.hg_server import program
-from pulseshim_plugins.installation import shipped
+from pulseshim_plugins.hg_repository import hgrc_setting, hgrc_settings
+from pulseshim_plugins.hg_trust import untrusted
+from pulseshim_plugins.installation import file_status, open_directory, read_file, replace_file, shipped
 
 HOOK_FILE = "pulseshim_hg.py"
 """The name of the copy of the hook in `.hg`."""
@@ -26,7 +28,8 @@ HOOK_FILE = "pulseshim_hg.py"
 _BEGIN = "# pulseshim's hook: `pulseshim hook remove hg` takes these lines out again."
 _END = "# end of pulseshim's hook"
 _BLOCK = re.compile(rf"^{re.escape(_BEGIN)}\n.*?^{re.escape(_END)}\n", re.MULTILINE | re.DOTALL)
-_ENTRY = "record_transaction"
+_NAME = "pulseshim"
+_MODE = 0o644
 _SHIPPED = "hooks/hg/pulseshim_hg.py"
 
 
@@ -34,13 +37,15 @@ _SHIPPED = "hooks/hg/pulseshim_hg.py"
 class HookState:
     """How the hook of a repository stands.
 
-    `version` is `current`, `outdated` (the file is not the one this pulseshim ships) or `absent`. `spool` is
-    what hgrc names. `untrusted` names the users whom Mercurial does not let use this hgrc; empty: none.
+    `version` is `current`, `outdated` (the file is not the one this pulseshim ships, or a line of `[hooks]`
+    names it), `missing` (the file is not there) or `absent`. `file` and `spool` are what hgrc names.
+    `untrusted` names the users whom Mercurial does not let use this hgrc; empty: none.
     """
 
     repository: Path
     hgrc: Path
-    version: Literal["current", "outdated", "absent"]
+    version: Literal["current", "outdated", "missing", "absent"]
+    file: str = ""
     spool: str = ""
     untrusted: str = ""
 
@@ -49,39 +54,47 @@ def show(place: Path) -> HookState:
     """Tell how the hook of a repository stands. Raises `CommandFailed` where there is no repository."""
     repository = find_repository(place)
     hgrc = repository / ".hg" / "hgrc"
-    value = hgrc_setting(str(hgrc), "hooks", "txnclose.pulseshim") or ""
-    if not value:
+    extensions = hgrc_settings(str(hgrc), "extensions").items()
+    files = [file for name, file in extensions if name.startswith(_NAME)]
+    hook = hgrc_setting(str(hgrc), "hooks", f"txnclose.{_NAME}") or ""
+    if not files and not hook:
         return HookState(repository=repository, hgrc=hgrc, version="absent")
-    file = Path(value.removeprefix("python:").rpartition(":")[0])
+    file = files[-1] if files else hook.removeprefix("python:").rpartition(":")[0]
     try:
-        current = file.read_bytes() == shipped(_SHIPPED)
+        is_current = bool(files) and Path(file).read_bytes() == shipped(_SHIPPED)
     except OSError:
-        current = False
+        is_current = False
     return HookState(
         repository=repository,
         hgrc=hgrc,
-        version="current" if current else "outdated",
+        version="current" if is_current else "outdated" if os.path.exists(file) else "missing",
+        file=file,
         spool=hgrc_setting(str(hgrc), "pulseshim", "spool") or "",
         untrusted=untrusted(hgrc),
     )
 
 
 def install(place: Path, *, spool: Path, url: str | None = None) -> HookState:
-    """Put the hook in place, or bring the one that is there up to date; give how it stands then."""
-    repository = find_repository(place)
+    """Put the hook in place, or bring the one that is there up to date; give how it stands then.
+
+    The files keep their modes. Raises `CommandFailed` where one is a link.
+    """
+    repository = own_repository(place)
     hgrc, hook = repository / ".hg" / "hgrc", repository / ".hg" / HOOK_FILE
     before = hgrc_setting(str(hgrc), "pulseshim", "url") if url is None else url
-    lines = [_BEGIN, "[hooks]", f"txnclose.pulseshim = python:{hook}:{_ENTRY}", "[pulseshim]"]
+    lines = [_BEGIN, "[extensions]", f"{_extension(hook)} = {hook}", "[pulseshim]"]
     lines += [f"spool = {spool.absolute()}", *([] if before is None else [f"url = {before}"]), _END, ""]
     if any("\n" in line for line in lines):
         raise CommandFailed(f"{str(repository)!r} cannot be named in hgrc", "rename the repository")
-    text = _text(hgrc)
-    rest = _BLOCK.sub("", text)
     try:
-        _write(hook, shipped(_SHIPPED))
-        _write(
-            hgrc, os.fsencode(rest + ("\n" if rest and not rest.endswith("\n") else "") + "\n".join(lines))
-        )
+        with open_directory(hgrc.parent) as directory:
+            rest = _BLOCK.sub("", os.fsdecode(read_file(directory, hgrc.name)))
+            text = rest + ("\n" if rest and not rest.endswith("\n") else "") + "\n".join(lines)
+            old = file_status(directory, hgrc.name)
+            replace_file(
+                directory, hook.name, shipped(_SHIPPED), mode=_MODE, like=file_status(directory, hook.name)
+            )
+            replace_file(directory, hgrc.name, os.fsencode(text), mode=_MODE, like=old)
     except OSError as error:
         raise _failed(hgrc, error) from error
     return show(repository)
@@ -92,23 +105,37 @@ def remove(place: Path) -> HookState:
 
     Raises `CommandFailed` where the lines are not there, or were not put there by `install`.
     """
-    before = show(place)
-    text = _text(before.hgrc)
-    rest = _BLOCK.sub("", text)
-    if rest == text:
-        remedy = "nothing is to be done" if before.version == "absent" else "take its lines out by hand"
-        raise CommandFailed(f"{before.hgrc} has no lines that pulseshim put there", remedy)
-    url = hgrc_setting(str(before.hgrc), "pulseshim", "url")
+    repository = own_repository(place)
+    before = show(repository)
+    hgrc = before.hgrc
+    url = hgrc_setting(str(hgrc), "pulseshim", "url")
     try:
-        if rest or url is not None:
-            kept = "" if url is None or "[pulseshim]" in rest else f"[pulseshim]\nurl = {url}\n"
-            _write(before.hgrc, os.fsencode(rest + kept))
-        else:
-            before.hgrc.unlink()
-        (before.repository / ".hg" / HOOK_FILE).unlink(missing_ok=True)
+        with open_directory(hgrc.parent) as directory:
+            text = os.fsdecode(read_file(directory, hgrc.name))
+            rest = _BLOCK.sub("", text)
+            if rest == text:
+                raise _nothing_to_remove(before)
+            if rest or url is not None:
+                kept = "" if url is None or "[pulseshim]" in rest else f"[pulseshim]\nurl = {url}\n"
+                old = file_status(directory, hgrc.name)
+                replace_file(directory, hgrc.name, os.fsencode(rest + kept), mode=_MODE, like=old)
+            else:
+                os.unlink(hgrc.name, dir_fd=directory)
+            if os.path.lexists(hgrc.with_name(HOOK_FILE)):
+                os.unlink(HOOK_FILE, dir_fd=directory)
     except OSError as error:
-        raise _failed(before.hgrc, error) from error
+        raise _failed(hgrc, error) from error
     return before
+
+
+def _nothing_to_remove(state: HookState) -> CommandFailed:
+    remedy = "nothing is to be done" if state.version == "absent" else "take its lines out by hand"
+    return CommandFailed(f"{state.hgrc} has no lines that pulseshim put there", remedy)
+
+
+def _extension(hook: Path) -> str:
+    """Give the name of the extension: another for each file and each place."""
+    return f"{_NAME}_{hashlib.sha256(os.fsencode(hook) + shipped(_SHIPPED)).hexdigest()[:8]}"
 
 
 def find_repository(place: Path) -> Path:
@@ -124,71 +151,22 @@ def find_repository(place: Path) -> Path:
     return hg.resolve().parent
 
 
-def untrusted(hgrc: Path) -> str:
-    """Say whom Mercurial does not let use an hgrc; empty where it is nobody who matters."""
-    status, store = hgrc.stat(), (hgrc.parent / "store").stat()
-    owners = user_name(status.st_uid), user_name(store.st_uid)
-    return distrusting(*owners, shared=bool(store.st_mode & 0o022), trusted=_trusted_by_system())
-
-
-def distrusting(owner: str, of_store: str, *, shared: bool, trusted: Collection[str]) -> str:
-    """Say who would not trust an hgrc of a user in a repository of a user, which others may write to or not.
-
-    Mercurial trusts files of who runs it, and of those whom the configuration of the system trusts.
-    """
-    if "*" in trusted or owner in trusted:
-        return ""
-    if owner != of_store:
-        return f"{of_store}, who owns the repository, and all others but {owner}"
-    return f"all others but {owner}" if shared else ""
-
-
-def _trusted_by_system() -> list[str]:
-    environ = {name: value for name, value in os.environ.items() if name != "HGRCPATH"}
-    command = [program(), "config", "trusted.users"]
-    done = subprocess.run(command, cwd="/", env=environ, capture_output=True, text=True, check=False)
-    return [name for name in re.split(r"[,\s]+", done.stdout) if name]
-
-
-def user_name(number: int) -> str:
-    """Give the name of a user, the number where there is none."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
-
-
-def _text(hgrc: Path) -> str:
-    try:
-        return os.fsdecode(hgrc.read_bytes())
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise _failed(hgrc, error) from error
-
-
-def _write(path: Path, text: bytes) -> None:
-    """Write a file, whole or not at all, for the owner that it has, else that of the directory."""
-    real = path.resolve()
-    owner = real.stat() if real.exists() else real.parent.stat()
-    mode = owner.st_mode & 0o777 if real.exists() else 0o644
-    file, written = tempfile.mkstemp(prefix=".pulseshim-", dir=real.parent)
-    try:
-        with open(file, "wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fchmod(file, mode | 0o444)
-            if os.geteuid() == 0:
-                os.fchown(file, owner.st_uid, owner.st_gid)
-            os.fsync(file)
-        os.rename(written, real)
-    except BaseException:
-        os.unlink(written)
-        raise
+def own_repository(place: Path) -> Path:
+    """Give the repository as `find_repository` does, unless a share leads to one of another owner."""
+    repository = find_repository(place)
+    if (place / ".hg").is_symlink():
+        raise CommandFailed(f"{place / '.hg'} is a link", f"name {repository} itself")
+    owners = {(directory / ".hg").stat().st_uid for directory in (place, repository)}
+    if len(owners) > 1:
+        raise CommandFailed(
+            f"{place} is a share of {repository}, which belongs to another user", "name the latter itself"
+        )
+    return repository
 
 
 def _failed(path: Path, error: OSError) -> CommandFailed:
-    return CommandFailed(
-        f"{path} cannot be changed ({error.strerror}: {error.filename})",
-        "run this as the owner of the repository",
-    )
+    where = path.parent / os.fsdecode(error.filename or path)
+    remedy = "run this as the owner of the repository"
+    if error.errno == errno.ELOOP:
+        remedy = "put the file or directory itself there, then install the hook again"
+    return CommandFailed(f"{path} cannot be changed ({error.strerror}: {where})", remedy)

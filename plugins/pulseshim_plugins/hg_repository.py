@@ -114,21 +114,26 @@ def repository(path: str, timeout: float, servers: Servers) -> Repository:
 
 def hgrc_setting(file: str, section: str, name: str) -> str | None:
     """Give a setting that stands in an hgrc file itself, None where none does."""
+    return hgrc_settings(file, section).get(name)
+
+
+def hgrc_settings(file: str, section: str) -> dict[str, str]:
+    """Give the settings of a section that stand in an hgrc file itself."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return None
+        return {}
     with open(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
+            return {}
         text = os.fsdecode(stream.read(_LONGEST_HGRC))
-    value, current = None, ""
+    values, current = {}, ""
     for line in text.splitlines():
         if match := _SECTION.match(line):
             current = match[1]
-        elif (match := _ITEM.match(line)) and current == section and match[1] == name:
-            value = match[2].strip()
-    return value
+        elif (match := _ITEM.match(line)) and current == section:
+            values[match[1]] = match[2].strip()
+    return values
 
 
-__all__ = ["HgFailed", "Repository", "RevisionsGone", "hgrc_setting", "repository"]
+__all__ = ["HgFailed", "Repository", "RevisionsGone", "hgrc_setting", "hgrc_settings", "repository"]

@@ -1,6 +1,14 @@
-"""What installing a hook takes, whatever the source: the file that is shipped, and a spool to record into."""
+"""What installing a hook takes, whatever the source: the file that is shipped, and a spool to record into.
 
+Who installs may be root, and the repository another's, whose links would lead root elsewhere. So files are
+read and replaced by name in a directory that is open, and what is a link is refused.
+"""
+
+import errno
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -42,3 +50,75 @@ def prepare_spool(spool: Path, recorders: str) -> None:
             f"the spool cannot be made ({error.strerror}: {spool})",
             "start `pulseshim run` once, as the user it is to run as, then install the hook again",
         ) from error
+
+
+@contextmanager
+def open_directory(path: Path, *, below: Path | None = None) -> Iterator[int]:
+    """Open a directory, which is no link; with `below`, none is on the way from there, either.
+
+    Raises `OSError`.
+    """
+    if path.is_symlink():
+        raise _link(path)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    directory = os.open(path if below is None else below, flags)
+    try:
+        for part in () if below is None else path.relative_to(below).parts:
+            outer, directory = directory, os.open(part, flags, dir_fd=directory)
+            os.close(outer)
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def file_status(directory: int, name: str) -> os.stat_result | None:
+    """Give the status of a file in a directory, None where there is none.
+
+    Raises `OSError` where it is a link, or no file.
+    """
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise _link(name)
+    return status
+
+
+def read_file(directory: int, name: str) -> bytes:
+    """Give what is in a file of a directory; empty where there is none. Raises `OSError`."""
+    if file_status(directory, name) is None:
+        return b""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, flags, dir_fd=directory), "rb") as stream:
+        return stream.read()
+
+
+def replace_file(directory: int, name: str, text: bytes, *, mode: int, like: os.stat_result | None) -> None:
+    """Write a file into a directory by rename: whole or not at all.
+
+    `like` is the status of the one that it replaces, whose owner, group and mode it gets. Without, if root
+    makes it, it belongs to the owner of the directory. Raises `OSError`.
+    """
+    written = f".pulseshim-{os.urandom(8).hex()}"
+    owner = os.fstat(directory) if like is None else like
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(written, flags, 0o600, dir_fd=directory), "wb") as stream:
+        try:
+            stream.write(text)
+            stream.flush()
+            made = os.fstat(stream.fileno())
+            is_other = (made.st_uid, made.st_gid) != (owner.st_uid, owner.st_gid)
+            if is_other and (like is not None or os.geteuid() == 0):
+                os.fchown(stream.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(stream.fileno(), mode if like is None else stat.S_IMODE(like.st_mode))
+            os.fsync(stream.fileno())
+            os.rename(written, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            os.unlink(written, dir_fd=directory)
+            raise
+    os.fsync(directory)
+
+
+def _link(path: Path | str) -> OSError:
+    return OSError(errno.ELOOP, "it is a link, or no file", str(path))

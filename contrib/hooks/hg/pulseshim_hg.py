@@ -1,16 +1,17 @@
 """pulseshim's hook for Mercurial: writes down what a transaction changed, for pulseshim to announce later.
 
-Mercurial loads this file into its own process and calls `record_transaction` after each transaction, once its
+It is an extension, which Mercurial loads into its own process, and records after each transaction, once its
 lock is released:
 
-    [hooks]
-    txnclose.pulseshim = python:/path/to/pulseshim_hg.py:record_transaction
+    [extensions]
+    pulseshim = /path/to/pulseshim_hg.py
     [pulseshim]
     spool = /var/lib/pulseshim/spool
 
 It puts one file into the spool and returns. It opens no connection, starts no process, and needs nothing of
 pulseshim: not installed, not importable, not running. Whatever fails is said in one line to the pusher, and
-the push goes on. Any Python from 3.6 on will do.
+the push goes on; so it does, with a warning, where this file is gone or cannot be loaded. (With a line in
+`[hooks]`, each push would fail then, its transaction done.) Any Python from 3.6 on will do.
 
     pulseshim hook install hg REPOSITORY     writes these lines, and a copy of this file
     pulseshim hook show hg REPOSITORY        what is installed, and whether it is sound
@@ -18,9 +19,13 @@ the push goes on. Any Python from 3.6 on will do.
 """
 
 import os
+import signal
+import threading
 import time
 
 VERSION = 1
+# Of Mercurial: what the tests run this with. It reads the name, and blames an extension without it first.
+testedwith = b"6.3 7.2"
 
 # What of the environment is written down: who pushed. Nothing that could be secret.
 NAMES = (b"REMOTE_USER", b"LOGNAME", b"USER")
@@ -29,6 +34,8 @@ FACTS = ("txnid", "txnname", "source", "url")
 # The heads of what came are written down unless that would take longer than a push should wait.
 FEW = 2000
 SECRET = 2
+# What would end a server half-way waits until its transaction is recorded.
+HELD = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
 
 
 def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: ignore[no-untyped-def]
@@ -80,9 +87,37 @@ def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: i
     return identity
 
 
-def record_transaction(ui, repo, **facts):
-    """Record what a transaction changed: the entry that hgrc names. It returns false, and raises nothing."""
+def reposetup(ui, repo):
+    """Have the transactions of a repository recorded: Mercurial calls this for each that it opens.
+
+    It is no entry of `hooks`: beside hooks of an hgrc that Mercurial does not trust, it would not be run.
+    """
     try:
+        if not repo.local():
+            return
+
+        class RecordedRepository(repo.__class__):
+            def hook(self, name, throw=False, **facts):
+                if name == b"txnclose" and getattr(self.ui, "callhooks", True):
+                    record_transaction(self.ui, self, **facts)
+                return super().hook(name, throw, **facts)
+
+        repo.__class__ = RecordedRepository
+    except Exception as error:
+        say(ui, error)
+
+
+def record_transaction(ui, repo, **facts):
+    """Record what a transaction changed. It returns false, and raises nothing but what a signal raises."""
+    uninterrupted(lambda: attempt(ui, repo, facts))
+    return False
+
+
+def attempt(ui, repo, facts):
+    """Record what a transaction changed, or say why that failed."""
+    try:
+        if is_known(repo, facts.get("txnid")):
+            return
         spool = ui.configpath(b"pulseshim", b"spool") or b"(none: set pulseshim.spool in hgrc)"
         changed = changes(repo, facts.get("changes") or {})
         if changed:
@@ -90,25 +125,70 @@ def record_transaction(ui, repo, **facts):
             arguments = [name.encode() + b"=" + fact.replace(b"\0", b"") for name, fact in pairs]
             place = os.path.dirname(os.path.realpath(repo.sharedpath))
             stdin = b"".join(field + b"\0" for fields in changed for field in fields)
-            now, random = (
-                time.time_ns() if hasattr(time, "time_ns") else int(time.time() * 1e9),
-                os.urandom(16),
-            )
-            record(spool, b"hg", arguments, chosen(ui), stdin, place, now, random)
+            now = time.time_ns() if hasattr(time, "time_ns") else int(time.time() * 1e9)
+            record(spool, b"hg", arguments, chosen(ui), stdin, place, now, os.urandom(16))
     except BaseException as error:
         say(ui, error)
-    return False
+
+
+def is_known(repo, transaction):
+    """Say whether a transaction was seen before: this file may be named in more than one hgrc."""
+    whole = repo.unfiltered()
+    before = getattr(whole, "_pulseshim_transaction", None)
+    whole._pulseshim_transaction = transaction  # noqa: SLF001 - it is a name of ours
+    return transaction is not None and transaction == before
+
+
+def uninterrupted(action):
+    """Do something to its end: a signal that comes meanwhile has its effect afterwards.
+
+    Only the main thread is ever interrupted, whichever takes the signal. So its handlers wait; a mask of
+    signals would not hold where another thread runs.
+    """
+    came, raised = [], []
+
+    def wait(number, _frame):
+        came.append(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = [(number, signal.getsignal(number)) for number in HELD if is_main]
+    handlers = [pair for pair in handlers if pair[1] not in (None, signal.SIG_IGN)]
+    for number, _ in handlers:
+        certainly(raised, signal.signal, number, wait)
+    action()
+    for number, handler in handlers:
+        certainly(raised, signal.signal, number, handler)
+    for number in came:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException as error:
+            raised.append(error)
+    if raised:
+        raise raised[0]
+
+
+def certainly(raised, action, *arguments):
+    """Do something, again where a signal gets in its way; keep what that raised."""
+    while True:
+        try:
+            return action(*arguments)
+        except BaseException as error:
+            raised.append(error)
+            if isinstance(error, (TypeError, ValueError, OSError)):
+                return None  # it can never be done
 
 
 def changes(repo, given):
-    """Give what a transaction changed as lists of fields, of which the first says of what kind it is."""
-    changelog = repo.unfiltered().changelog
-    phases = given.get(b"phases") or []
-    # Before Mercurial 5.9, these were a mapping from each revision.
-    moves = [((r,), p) for r, p in sorted(phases.items())] if hasattr(phases, "items") else list(phases)
+    """Give what a transaction changed as lists of fields, of which the first says of what kind it is.
+
+    Where a bookmark was or is on a secret changeset, that node is left out; so are markers of secret ones.
+    """
+    whole = repo.unfiltered()
+    changelog = whole.changelog
+    moves = spans(given.get(b"phases") or [])
     lines = []
     for revs, (old, new) in moves:
-        if old == new or not len(revs):
+        if old == new:
             continue
         first, last = hexed(changelog.node(revs[0])), hexed(changelog.node(revs[-1]))
         if old is None:
@@ -116,14 +196,43 @@ def changes(repo, given):
         else:
             lines.append([b"phase", b"%d" % old, b"%d" % new, first, last, b"%d" % len(revs)])
     lines += [[b"head", hexed(changelog.node(rev))] for rev in heads(changelog, moves)]
-    for name, (old, new) in sorted(bookmarks(repo, given).items()):
+    for name, nodes in sorted(bookmarks(repo, given).items()):
+        old, new = (None if is_secret(whole, node) else node for node in nodes)
         if old != new:
             lines.append([b"bookmark", stored(name), hexed(old), hexed(new)])
     for marker in sorted(given.get(b"obsmarkers") or (), key=lambda marker: (marker[4][0], marker[:2])):
+        if is_secret(whole, marker[0]):
+            continue
         user = dict(marker[3]).get(b"user", b"").replace(b"\0", b"")
-        successors = b" ".join(hexed(node) for node in marker[1])
+        successors = b" ".join(hexed(node) for node in marker[1] if not is_secret(whole, node))
         lines.append([b"marker", hexed(marker[0]), successors, user, b"%r" % float(marker[4][0])])
     return lines
+
+
+def spans(phases):
+    """Give revisions that follow each other and moved alike together, as pairs of them and their move.
+
+    Before Mercurial 5.9, each stood alone, in a mapping.
+    """
+    if hasattr(phases, "items"):
+        phases = [((rev,), move) for rev, move in sorted(phases.items())]
+    found = []
+    for revs, move in (pair for pair in phases if len(pair[0])):
+        if found and found[-1][1] == move and found[-1][0][-1] + 1 == revs[0]:
+            found[-1] = (range(found[-1][0][0], revs[-1] + 1), move)
+        else:
+            found.append((revs, move))
+    return found
+
+
+def is_secret(whole, node):
+    """Say whether a changeset that may not be there is secret."""
+    if not node:
+        return False
+    try:
+        return whole[whole.changelog.rev(node)].phase() >= SECRET
+    except LookupError:
+        return False
 
 
 def heads(changelog, moves):

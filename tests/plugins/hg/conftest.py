@@ -178,7 +178,7 @@ class HgServer:
         shutil.copytree(self.template, path)
         lines = f"[phases]\npublish = {publishing}\n[experimental]\nevolution = all\n"
         if hook:
-            lines += f"[hooks]\ntxnclose.pulseshim = python:{HOOK}:record_transaction\n"
+            lines += f"[extensions]\npulseshim = {HOOK}\n"
             lines += f"[pulseshim]\nspool = {self.spool}\n"
         (path / ".hg" / "hgrc").write_text(lines)
         return path

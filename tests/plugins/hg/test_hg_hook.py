@@ -14,7 +14,8 @@ import pytest
 from pulseshim import recorder
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.hg_check import hook_problems
-from pulseshim_plugins.hg_hook import distrusting, install, remove, show
+from pulseshim_plugins.hg_hook import install, remove, show
+from pulseshim_plugins.hg_trust import distrusting
 
 if TYPE_CHECKING:
     from tests.plugins.hg.conftest import HgServer
@@ -37,10 +38,10 @@ def test_the_hook_carries_the_recorder_letter_for_letter() -> None:
 
 
 def test_the_hook_imports_nothing_that_a_server_may_not_have() -> None:
-    """Two modules of the standard library, and Mercurial, in whose process it runs."""
+    """Four modules of the standard library, and Mercurial, in whose process it runs."""
     found = re.findall(r"^\s*(?:import|from) (\w+)", HOOK.read_text(), re.MULTILINE)
 
-    assert set(found) == {"os", "time", "mercurial"}
+    assert set(found) == {"os", "signal", "threading", "time", "mercurial"}
 
 
 def test_a_hook_that_cannot_record_warns_and_lets_the_push_through(server: "HgServer") -> None:
@@ -163,10 +164,14 @@ def test_check_tells_what_keeps_a_hook_from_recording(server: "HgServer") -> Non
     with (repository / ".hg" / "pulseshim_hg.py").open("a") as file:
         file.write("# edited\n")
     edited = [problem.text for problem in hook_problems(repository, server.spool)]
+    (repository / ".hg" / "pulseshim_hg.py").unlink()
+    (missing,) = hook_problems(repository, server.spool)
     gone = [problem.text for problem in hook_problems(server.root / "gone", server.spool)]
 
     assert "does not have the hook" in absent[0]
     assert sound == []
     assert "the spool is" in elsewhere[0]
     assert "not the one that this version" in edited[0]
+    assert missing.text == f"its hgrc names a hook that is not there: {repository}/.hg/pulseshim_hg.py"
+    assert missing.severity == "error"
     assert gone == ["the repository is not there any more"]

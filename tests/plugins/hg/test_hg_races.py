@@ -15,13 +15,31 @@ def wait_for_each_other(repository: Path, pushes: int) -> None:
     """Make each push wait, between its transaction and pulseshim's hook, until all transactions are done."""
     arrived = repository.with_name("arrived")
     arrived.mkdir()
-    script = repository.with_name("wait")
-    script.write_text(
-        f"touch {arrived}/$$\nn=0\n"
-        f"while [ $(ls {arrived} | wc -l) -lt {pushes} ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n+1)); done\n"
-    )
-    hgrc = repository / ".hg" / "hgrc"
-    hgrc.write_text(f"[hooks]\ntxnclose.aaa = sh {script}\n{hgrc.read_text()}")
+    script = repository.with_name("wait.py")
+    script.write_text(_WAIT.format(arrived=str(arrived), pushes=pushes))
+    with (repository / ".hg" / "hgrc").open("a") as hgrc:
+        hgrc.write(f"[extensions]\nwait = {script}\n")
+
+
+# The extension that is loaded last is the first to be called.
+_WAIT = """\
+import os
+import tempfile
+import time
+
+def reposetup(ui, repo):
+    class Waiting(repo.__class__):
+        def hook(self, name, throw=False, **facts):
+            if name == b"txnclose":
+                tempfile.mkstemp(dir={arrived!r})
+                deadline = time.monotonic() + 30
+                while len(os.listdir({arrived!r})) < {pushes} and time.monotonic() < deadline:
+                    time.sleep(0.05)
+            return super().hook(name, throw, **facts)
+
+    if repo.local():
+        repo.__class__ = Waiting
+"""
 
 
 def test_pushes_that_race_are_announced_each_by_its_own_changesets(server: "HgServer") -> None:

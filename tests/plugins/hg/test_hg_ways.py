@@ -142,12 +142,11 @@ def test_the_user_of_hgweb_stands_in_the_url(
 
 
 def test_the_order_of_hooks_and_plain_output_change_nothing(server: "HgServer") -> None:
-    """A priority, `:run-with-plain` and HGPLAIN in the pusher's environment: it is recorded all the same."""
+    """A hook that fails first, and HGPLAIN in the pusher's environment: it is recorded all the same."""
     server.environ["HGPLAIN"] = "1"
     repository = server.init()
     with (repository / ".hg" / "hgrc").open("a") as hgrc:
-        hgrc.write("[hooks]\npriority.txnclose.pulseshim = -9\ntxnclose.pulseshim:run-with-plain = no\n")
-        hgrc.write("txnclose.first = false\npriority.txnclose.first = 9\n")
+        hgrc.write("[hooks]\ntxnclose.first = false\npriority.txnclose.first = 9\n")
     clone = server.clone(repository)
     node = clone.commit("a", file="a")
 
