@@ -12,6 +12,7 @@ from pulseshim.account import resolve
 from pulseshim.backlog import figures
 from pulseshim.commands.owner import by_owner
 from pulseshim.commands.session import Session
+from pulseshim.commands.terminal import say
 from pulseshim.condition import Conditions
 from pulseshim.envelope import rfc3339
 from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
@@ -43,7 +44,7 @@ def command(session: Session, *, as_json: bool) -> int:
         click.echo(json.dumps([asdict(problem) for problem in found]))
     else:
         for problem in found:
-            click.echo(f"{problem.severity}: {problem.subject}: {problem.text}\n  {problem.remedy}")
+            say(f"{problem.severity}: {problem.subject}: {problem.text}", f"  {problem.remedy}")
         errors = sum(problem.severity == "error" for problem in found)
         click.echo(f"{errors} errors, {len(found) - errors} warnings" if found else "nothing is wrong")
     codes = {_CODES.get(problem.subject, 1) for problem in found if problem.severity == "error"}
