@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from pulseshim.commands.session import Session, progress
+from pulseshim.commands.tail import show
 from pulseshim.commands.terminal import console, printable_json, say
+from pulseshim.consumer import Delivery
 
 HOSTILE = "Template [/global/x.tmpl] [bold]failed :bug: \x1b[2J\x1b]0;title\x07 \x9b2J \udcff \u202e\n"
 SHOWN = r"Template [/global/x.tmpl] [bold]failed :bug: \x1b[2J\x1b]0;title\x07 \x9b2J \xff \x202e\x0a"
@@ -60,3 +62,42 @@ def test_json_stays_the_same_and_is_printable(text: str) -> None:
     assert json.loads(line) == {text: [text, "ümläut"]}
     assert line.isprintable()
     assert "ümläut" in line
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"_meta":{"sent":"2026","type":"t"},"payload":{"a":1}}', '2026  a.b  t  {"a":1}'),
+        (b'{"_meta":null,"payload":{}}', "a.b  {}"),
+        (b'{"_meta":{"sent":1,"type":["t"]}}', "1  a.b  ['t']  " + '{"_meta":{"sent":1,"type":["t"]}}'),
+        (b'{"_meta":[],"payload":null}', "a.b  null"),
+        (b'[{"_meta":{}}]', 'a.b  [{"_meta":{}}]'),
+        (b"\xff[bold]", r'a.b  "\\xff[bold]"'),
+        (b'{"_meta":{"sent":"\\u001b[2J"},"payload":"\xc2\x9b"}', r'\x1b[2J  a.b  "\x9b"'),
+        (b"[" * 5000, f'a.b  "{"[" * 199}…'),
+    ],
+)
+def test_tail_shows_any_body_in_a_line(body: bytes, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever published it, and whatever stands where the time and the type should."""
+    delivery = Delivery(exchange="exchange/other/", routing_key="a.b", body=body, properties={})
+
+    show(delivery, as_json=False)
+    show(delivery, as_json=True)
+
+    line, as_json = capsys.readouterr().out.splitlines()
+    assert line == shown
+    assert as_json.isprintable()
+    assert json.loads(as_json)["routing_key"] == "a.b"
+
+
+def test_tail_escapes_a_routing_key(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the publisher's, too."""
+    key = "k\x1b]0;title\x07\x9b"
+
+    for as_json in (False, True):
+        show(Delivery(exchange="e", routing_key=key, body=b"1", properties={}), as_json=as_json)
+
+    line, as_json_line = capsys.readouterr().out.splitlines()
+    assert line == r"k\x1b]0;title\x07\x9b  1"
+    assert as_json_line.isprintable()
+    assert json.loads(as_json_line)["routing_key"] == key
