@@ -26,12 +26,12 @@ def command(session: Session, *, as_json: bool) -> int:
     off = manager.plugins
     on = PluginManager()
     on.load(entry for entry in installed() if entry.name in settings.plugins)
-    wrong = ""
+    wrong: SettingsError | None = None
     feeds: list[PluginFeed] = []
     try:
         feeds = on.feeds(settings)
     except SettingsError as error:
-        wrong = str(error)
+        wrong = error
     rows = sorted(
         [as_object(plugin, feeds, on=True) for plugin in on.plugins]
         + [as_object(plugin, (), on=False) for plugin in off],
@@ -42,7 +42,7 @@ def command(session: Session, *, as_json: bool) -> int:
     else:
         show(rows)
     if wrong:
-        raise SettingsError(*wrong.split(": ", 1))
+        raise wrong
     return 1 if any(row["failure"] for row in rows) else 0
 
 
