@@ -36,7 +36,10 @@ class Management:
         self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ssl_context=_tls(ca_file))
 
     def __enter__(self) -> Self:
-        tags = self.get("whoami").get("tags", ())
+        known = self.get("whoami")
+        tags = known.get("tags") if isinstance(known, dict) else None
+        if not isinstance(tags, str | list):
+            raise self._foreign("its answer to whoami is another")
         if "administrator" not in (tags.split(",") if isinstance(tags, str) else tags):
             raise BrokerDenied(
                 f"{self.user} is no administrator at {self.url}",
@@ -91,10 +94,13 @@ class Management:
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict | list):
-            raise BrokerUnreachable(
-                f"what answers at {self.url} is not RabbitMQ's management API (HTTP {answer.status})", _ENABLE
-            )
+            raise self._foreign(f"HTTP {answer.status}")
         return decoded
+
+    def _foreign(self, reason: str) -> BrokerUnreachable:
+        return BrokerUnreachable(
+            f"what answers at {self.url} is not RabbitMQ's management API ({reason})", _ENABLE
+        )
 
     def _unreached(self, error: urllib3.exceptions.HTTPError) -> BrokerDenied | BrokerUnreachable:
         cause = error.args[0] if error.args else None
@@ -166,5 +172,5 @@ def _reason(answer: urllib3.BaseHTTPResponse) -> str:
         said = json.loads(answer.data)
     except ValueError:
         return ""
-    reason = said.get("reason") or said.get("error") if isinstance(said, dict) else ""
+    reason = (said.get("reason") or said.get("error") or "") if isinstance(said, dict) else ""
     return reason if isinstance(reason, str) else json.dumps(reason)

@@ -1,9 +1,12 @@
 """Prometheus metrics, and whether the service is alive and ready, on a port of its own."""
 
 import logging
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -20,6 +23,9 @@ from pulseshim.store import milliseconds
 log = logging.getLogger(__name__)
 
 _Family = CounterMetricFamily | GaugeMetricFamily
+
+_CONNECTIONS = 16
+_SILENCE = 10.0
 
 
 class RuntimeCollector(Collector):
@@ -92,7 +98,44 @@ def store_metrics(now: Figures, at: int) -> Iterator[_Family]:
     yield counters
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers each connection in a thread of its own, so that none keeps the others, or the end, waiting.
+
+    Of more than `_CONNECTIONS` the oldest gives way; where twice as many are being answered, a new one is
+    refused.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the parent's
+        with self._lock:
+            if len(self._open) >= 2 * _CONNECTIONS:
+                return False
+            for oldest in self._open[: len(self._open) + 1 - _CONNECTIONS]:
+                with suppress(OSError):  # whoever it was may have gone
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open.append(request)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock, suppress(ValueError):  # one that was refused is not among them
+            self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the parent's
+        log.debug("metrics connection lost", extra={"error": repr(sys.exception())})
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = _SILENCE
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the parent's
         log.debug("metrics asked", extra={"request": format % args})
 
@@ -108,7 +151,7 @@ def serve(settings: MetricsSettings, runtime: Runtime) -> Iterator[int | None]:
         return
     try:
         server: WSGIServer = make_server(
-            settings.host, settings.port, application(runtime), handler_class=_Quiet
+            settings.host, settings.port, application(runtime), _Server, handler_class=_Quiet
         )
     except OSError as error:
         raise SettingsError(
@@ -133,7 +176,12 @@ def application(runtime: Runtime) -> Callable[..., Iterable[bytes]]:
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            return prometheus(environ, start_response)
+            try:
+                return prometheus(environ, start_response)
+            except StoreError as error:
+                log.error("metrics not read", extra={"error": str(error)})
+                start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+                return [b"the store cannot be read\n"]
         checks: dict[str, Callable[[], bool]] = {
             "/live": runtime.is_alive,
             "/ready": lambda: runtime.is_alive() and is_ready(runtime),

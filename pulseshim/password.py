@@ -116,17 +116,23 @@ def prepare(path: str, password: str, owner: tuple[int, int] | None) -> None:
             os.fsync(file)
         finally:
             os.close(file)
+        _sync_directory(path)
 
 
 def settle(path: str) -> None:
     """Put a prepared password in place, in one step that lasts. Raises `CommandFailed`."""
     with _named(path):
         os.replace(path + RENEWED, path)
-        directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_directory(path)
+
+
+def _sync_directory(path: str) -> None:
+    """Have the names in the directory of a file on disk: without its name, a file is lost."""
+    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def is_open(path: str) -> bool:

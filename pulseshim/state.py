@@ -73,3 +73,24 @@ class FeedState:
         self._stored.update(self._changed)
         self._changed.clear()
         self._counted.clear()
+
+
+class EmptyState:
+    """The state of a feed of which nothing is stored: its store is not there yet, or cannot be read."""
+
+    def __init__(self, feed: str) -> None:
+        self.feed = feed
+
+    def get(self, _key: str) -> dict[str, str]:
+        """Give nothing."""
+        return {}
+
+    def set(self, _key: str, _value: Mapping[str, str]) -> None:
+        """Keep nothing."""
+
+    def keys(self) -> list[str]:
+        """Give no key."""
+        return []
+
+    def count(self, _name: str) -> None:
+        """Count nothing."""

@@ -73,7 +73,9 @@ def settings() -> Iterator[str]:
         meanings = comments(kind)
         for field in msgspec.structs.fields(kind):
             meaning = meanings[field.name]
-            plain = isinstance(field.default, str | bool | int)
+            plain = isinstance(field.default, str | bool | int) or (
+                isinstance(field.default, tuple) and field.default
+            )
             default = f"`{json.dumps(field.default)}`" if plain else "none"
             variable = "PULSESHIM_" + f"{path}.{field.name}".upper().replace(".", "__")
             words = (f"`{field.name}`", type_name(field.type), default, _cell(meaning), f"`{variable}`")

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,18 +13,23 @@ from pulseshim.account import resolve
 from pulseshim.backlog import figures
 from pulseshim.commands.owner import by_owner
 from pulseshim.commands.session import Session
+from pulseshim.commands.terminal import say
 from pulseshim.condition import Conditions
 from pulseshim.envelope import rfc3339
 from pulseshim.errors import ExchangeRefused, PulseshimError, SettingsError
 from pulseshim.failover import connect
-from pulseshim.plugin_manager import PluginManager
+from pulseshim.feed import PollSource, State
+from pulseshim.plugin_manager import PluginFeed, PluginManager
 from pulseshim.problem import Problem
 from pulseshim.runtime import exchange_accounts
+from pulseshim.scheduler import trigger
 from pulseshim.settings import Settings
+from pulseshim.state import EmptyState
 from pulseshim.store import Store, holder, milliseconds, open_store
 
 _CLOCK_MILLISECONDS = 60_000
-_CODES = {"settings": 2, "broker": 3}
+_SETTINGS = 2
+_CODES = {"settings": _SETTINGS, "broker": 3}
 
 
 @click.command("check")
@@ -43,7 +49,7 @@ def command(session: Session, *, as_json: bool) -> int:
         click.echo(json.dumps([asdict(problem) for problem in found]))
     else:
         for problem in found:
-            click.echo(f"{problem.severity}: {problem.subject}: {problem.text}\n  {problem.remedy}")
+            say(f"{problem.severity}: {problem.subject}: {problem.text}", f"  {problem.remedy}")
         errors = sum(problem.severity == "error" for problem in found)
         click.echo(f"{errors} errors, {len(found) - errors} warnings" if found else "nothing is wrong")
     codes = {_CODES.get(problem.subject, 1) for problem in found if problem.severity == "error"}
@@ -55,21 +61,53 @@ def problems(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
     if not settings.origin and not settings.plugins:
         remedy = "write /etc/pulseshim/pulseshim.toml, see docs/reference/settings.md"
         yield Problem("settings", "there is no settings file and no plugin is on", remedy, "warning")
-    feeds: Mapping[str, str] = {}
-    asked: PluginManager | None = plugins
+    owned: Mapping[str, str] = {}
+    asked = True
     try:
-        feeds = exchange_accounts(settings, plugins.feeds(settings))
+        feeds = plugins.feeds(settings)
+        owned = exchange_accounts(settings, feeds)
+        yield from _schedules(feeds)
     except SettingsError as error:
-        asked = None
+        asked = False
         yield Problem("settings", error.problem, error.remedy)
-    yield from _store(settings, asked)
-    yield from _broker(settings, feeds)
+    yield from _store(settings)
+    if asked:
+        yield from _asked(settings, plugins)
+    yield from _broker(settings, owned)
     for plugin in plugins.plugins:
         if plugin.failure:
             yield Problem(str(plugin), plugin.failure, "install what it needs, or report this to its author")
 
 
-def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Problem]:
+def _schedules(feeds: Sequence[PluginFeed]) -> Iterator[Problem]:
+    """Give the schedules that are none: the service would not start with them."""
+    sources = {given.feed.name: given.feed.source for given in feeds}
+    for name, source in sources.items():
+        if isinstance(source, PollSource):
+            try:
+                trigger(name, source.every, source.jitter)
+            except SettingsError as error:
+                yield Problem("settings", error.problem, error.remedy)
+
+
+def _asked(settings: Settings, plugins: PluginManager) -> Iterator[Problem]:
+    """Give what the plugins find; where no store can be read, of sources of which nothing is stored."""
+    with ExitStack() as stack:
+        states: Callable[[str], State] = EmptyState
+        waiting = 0
+        with suppress(PulseshimError):  # that was said
+            store = open_store(settings, readonly=True)
+            stack.callback(store.close)
+            states, waiting = store.outbox.state, store.spool.backlog().count
+        try:
+            yield from plugins.problems(settings, states, waiting)
+        except PulseshimError as error:
+            yield Problem(
+                "settings" if error.exit_code == _SETTINGS else "store", error.problem, error.remedy
+            )
+
+
+def _store(settings: Settings) -> Iterator[Problem]:
     try:
         store = open_store(settings, readonly=True)
     except PulseshimError as error:
@@ -96,8 +134,6 @@ def _store(settings: Settings, plugins: PluginManager | None) -> Iterator[Proble
         if waiting and not holder(settings.directory):
             text = f"{waiting} invocations wait in the spool and nothing works on the store"
             yield Problem("store", text, "start pulseshim run, or drain from cron", "warning")
-        if plugins is not None:
-            yield from plugins.problems(settings, store.outbox.state, waiting)
     except PulseshimError as error:
         yield Problem("store", error.problem, error.remedy)
     finally:
@@ -120,13 +156,12 @@ def _sources(store: Store, *, listening: bool) -> Iterator[Problem]:
 
 
 def _directories(directory: Path) -> Iterator[Problem]:
-    for path in (
-        directory,
-        directory / "outbox.sqlite3",
-        directory / "spool" / "new",
-        directory / "spool" / "tmp",
-    ):
-        if not path.exists():
+    outbox = directory / "outbox.sqlite3"
+    for path in (directory, outbox, directory / "spool" / "new", directory / "spool" / "tmp"):
+        if path == outbox and not path.exists() and not holder(directory):
+            text = f"there is no outbox in {directory} yet: nothing was read or published"
+            yield Problem("store", text, "the first pulseshim run or drain makes it", "warning")
+        elif not path.exists():
             yield Problem("store", f"{path} is missing", "pulseshim run or drain makes it")
         elif path.stat().st_uid != os.geteuid():
             text = f"{path} belongs to another user than the one who asks"

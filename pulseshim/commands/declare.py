@@ -6,6 +6,7 @@ import click
 
 from pulseshim.account import resolve
 from pulseshim.commands.session import Session
+from pulseshim.commands.terminal import say
 from pulseshim.errors import ExchangeRefused
 from pulseshim.failover import connect
 from pulseshim.runtime import exchange_accounts
@@ -29,7 +30,7 @@ def command(session: Session) -> int:
                     click.echo(f"declared {exchange}")
                 except ExchangeRefused as error:
                     refused += 1
-                    click.echo(f"pulseshim: {error.problem}\n  {error.remedy}", err=True)
+                    say(f"pulseshim: {error.problem}", f"  {error.remedy}", err=True)
         finally:
             connection.close()
     if not owned:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 
 from pulseshim.account import resolve
 from pulseshim.commands.demo_push import lines
 from pulseshim.commands.session import Session, fail
+from pulseshim.commands.terminal import PlainConsole, console
 from pulseshim.consumer import Consumer, Delivery
 from pulseshim.settings import load
 from pulseshim.store import held_store
@@ -77,19 +77,20 @@ def command(session: Session, *, keep: bool) -> int:
 
     Everything happens below a temporary directory and in this process: no service, no network, no root.
     """
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    shown = console(soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="pulseshim-demo-") as directory:
         root = Path(os.path.realpath(directory))
-        play(session, root, console)
+        play(session, root, shown)
         if keep:
             kept = root.with_name(root.name + "-kept")
             root.rename(kept)
             root.mkdir()
-            console.print(f"\nkept in {kept}")
+            shown.print()
+            shown.print(f"kept in {kept}")
     return 0
 
 
-def play(session: Session, root: Path, console: Console) -> None:
+def play(session: Session, root: Path, shown: PlainConsole) -> None:
     """Set everything up, push step by step, and print each message as it comes."""
     config = root / "pulseshim.toml"
     config.write_text(_SETTINGS.format(root=root))
@@ -100,7 +101,7 @@ def play(session: Session, root: Path, console: Console) -> None:
     _run(["git", "clone", "-q", str(repository), str(work)], root, environ)
     install = [sys.executable, "-m", "pulseshim", "hook", "install", "git", str(repository)]
     _run([*install, "--config", str(config)], root, environ)
-    console.print("$ pulseshim hook install git srv/group/project.git")
+    shown.print("$ pulseshim hook install git srv/group/project.git")
     account = resolve(session.settings.broker, "", {})
     with (
         held_store(session.settings, "demo") as store,
@@ -110,18 +111,20 @@ def play(session: Session, root: Path, console: Console) -> None:
         runtime.start()
         try:
             for step in STEPS:
-                console.print(f"\n{step.title}", style="bold")
+                shown.print()
+                shown.print(step.title, style="bold")
                 for line in filter(str.strip, step.commands.splitlines()):
-                    console.print(f"$ {line.strip()}", style="dim")
+                    shown.print(f"$ {line.strip()}", style="dim")
                     _run(["sh", "-ec", line], work, environ)
                     for _ in range(line.count("git push")):
-                        _show(_next(consumer), console)
+                        _show(_next(consumer), shown)
         finally:
             left = runtime.stop()
         if left.work or left.parked:
             fail(f"the demo left something behind: {left}", "run it again with --debug")
-    console.print(
-        "\nEvery push was recorded by the hook, read, sealed, published and confirmed. Nothing is left."
+    shown.print()
+    shown.print(
+        "Every push was recorded by the hook, read, sealed, published and confirmed. Nothing is left."
     )
 
 
@@ -151,10 +154,10 @@ def _next(consumer: Consumer) -> Delivery:
     return delivery
 
 
-def _show(delivery: Delivery, console: Console) -> None:
+def _show(delivery: Delivery, shown: PlainConsole) -> None:
     message = msgspec.json.decode(delivery.body)
     meta = message["_meta"]
     address = f"{meta['exchange']}  {meta['routing_key']}  {meta['type']} no. {meta['sequence']}"
-    console.print(f"  → {address}", style="green")
+    shown.print(f"  → {address}", style="green")
     for line in lines(message["payload"]):
-        console.print(f"    {line}")
+        shown.print(f"    {line}")

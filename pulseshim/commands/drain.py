@@ -98,7 +98,7 @@ def work_off(session: Session, runtime: Runtime, patience: Patience, stop: threa
             while not stop.is_set():
                 runtime.reader.read_all()
                 left = runtime.left()
-                shown.update(f"draining: {left}")
+                shown(f"draining: {left}")
                 if not left.work or patience.is_over(left):
                     break
                 stop.wait(_LOOK)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pulseshim.commands.owner import owner_name
 from pulseshim.commands.session import Session, fail
+from pulseshim.commands.terminal import console, say
 from pulseshim.envelope import rfc3339
 from pulseshim.errors import StoreUnavailable
 from pulseshim.message import readable
@@ -48,8 +48,8 @@ def list_items(session: Session, *, as_json: bool) -> int:
     for item in items:
         cause = item.cause if item.awaiting == "person" else f"{item.cause} [waits for its {item.awaiting}]"
         kind = "suspicious" if item.suspicious else item.kind
-        table.add_row(str(item.id), kind, item.feed, rfc3339(item.parked_at), _printable(cause))
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(str(item.id), kind, item.feed, rfc3339(item.parked_at), cause)
+    console().print(table)
     return 0
 
 
@@ -62,11 +62,11 @@ def show(session: Session, ids: tuple[int, ...]) -> int:
     for item in chosen(store, ids, everything=not ids):
         for name, value in as_object(item).items():
             if name != "traceback":
-                click.echo(f"{name}: {_printable(str(value))}")
+                say(f"{name}: {value}")
         if item.traceback:
-            click.echo(_printable(item.traceback, lines=True))
+            say(*item.traceback.split("\n"))
         content = store.parked.content(item).replace(b"\0", b"\n")
-        click.echo(_printable(content.decode("utf-8", "backslashreplace"), lines=True))
+        say(*content.decode("utf-8", "backslashreplace").split("\n"))
     return 0
 
 
@@ -90,7 +90,7 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool, trust: bo
                 store.spool.bring_back(Path(item.subject))
         except StoreUnavailable as error:
             stuck += 1
-            click.echo(f"{item.id}: {error.problem}\n  discard it if its file is gone for good", err=True)
+            say(f"{item.id}: {error.problem}", "  discard it if its file is gone for good", err=True)
             continue
         store.parked.retry(item, trust=trust)
         click.echo(f"{item.id}: {item.kind} goes on")
@@ -129,9 +129,3 @@ def as_object(item: Parked) -> dict[str, Any]:
         "parked_at": rfc3339(item.parked_at),
         "owner_name": owner_name(item.owner),
     }
-
-
-def _printable(text: str, *, lines: bool = False) -> str:
-    """Give a text without what a terminal would act on: it may come from a stranger."""
-    keep = "\n" if lines else ""
-    return "".join(c if c.isprintable() or c in keep else f"\\x{ord(c):02x}" for c in readable(text))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pulseshim.commands.session import Session
+from pulseshim.commands.terminal import say
 from pulseshim.errors import SettingsError
 from pulseshim.plugin_manager import Plugin, PluginFeed, PluginManager, installed
 
@@ -25,12 +26,12 @@ def command(session: Session, *, as_json: bool) -> int:
     off = manager.plugins
     on = PluginManager()
     on.load(entry for entry in installed() if entry.name in settings.plugins)
-    wrong = ""
+    wrong: SettingsError | None = None
     feeds: list[PluginFeed] = []
     try:
         feeds = on.feeds(settings)
     except SettingsError as error:
-        wrong = str(error)
+        wrong = error
     rows = sorted(
         [as_object(plugin, feeds, on=True) for plugin in on.plugins]
         + [as_object(plugin, (), on=False) for plugin in off],
@@ -41,7 +42,7 @@ def command(session: Session, *, as_json: bool) -> int:
     else:
         show(rows)
     if wrong:
-        raise SettingsError(*wrong.split(": ", 1))
+        raise wrong
     return 1 if any(row["failure"] for row in rows) else 0
 
 
@@ -72,11 +73,11 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         how = (
             "quarantined" if row["failure"] else "on" if row["on"] else "off: it has no table in the settings"
         )
-        click.echo(f"{row['name']}  {row['distribution']} {row['version']}  {how}")
+        say(f"{row['name']}  {row['distribution']} {row['version']}  {how}")
         if row["failure"]:
-            click.echo(f"  {row['failure']}")
+            say(f"  {row['failure']}")
         for feed in row["feeds"]:
             types = ", ".join(feed["messages"])
-            click.echo(f"  feed {feed['name']} ({feed['source']}) → {feed['exchange']}: {types}")
+            say(f"  feed {feed['name']} ({feed['source']}) → {feed['exchange']}: {types}")
     if not rows:
         click.echo("no plugin is installed: pip install 'pulseshim[git]'")

@@ -13,6 +13,7 @@ from pulseshim.commands.drain import Patience, work_off
 from pulseshim.commands.replay import moment
 from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail, progress
+from pulseshim.commands.terminal import printable_json, say
 from pulseshim.envelope import seal
 from pulseshim.errors import PulseshimError, SettingsError, StoreHeld
 from pulseshim.feed import Checkpoint, HookSource
@@ -60,7 +61,7 @@ def command(
         if dry_run:
             return _code(show(runtime, chosen, begin))
         with progress(session, f"polling {', '.join(chosen)}") as shown:
-            failures = list(poll_all(runtime, chosen, begin, timeout, stop, shown.update))
+            failures = list(poll_all(runtime, chosen, begin, timeout, stop, shown))
         code = work_off(session, runtime, Patience(timeout), stop)
         return _code(failures) or code
 
@@ -140,7 +141,7 @@ def poll_all(
 def _too_early(runtime: Runtime, name: str) -> Exception:
     at = datetime.fromtimestamp(time.time() + runtime.polls.wait(name), UTC).isoformat(timespec="seconds")
     at = at.replace("+00:00", "Z")
-    click.echo(f"pulseshim: {name} asks to come back at {at}, it is not polled before", err=True)
+    say(f"pulseshim: {name} asks to come back at {at}, it is not polled before", err=True)
     return PulseshimError(f"{name} asks to come back at {at}")
 
 
@@ -154,9 +155,9 @@ def show(runtime: Runtime, chosen: Sequence[str], since: datetime | None = None)
         try:
             for out in _new(runtime, name, since):
                 body = seal(out.message, out.exchange, sequence=0, sent=milliseconds()).body
-                click.echo(msgspec.json.format(body, indent=0))
+                click.echo(printable_json(msgspec.json.format(body, indent=0)))
         except PulseshimError as error:
-            click.echo(f"pulseshim: {name}: {error}", err=True)
+            say(f"pulseshim: {name}: {error}", err=True)
             failures.append(error)
     return failures
 

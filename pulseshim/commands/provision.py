@@ -11,6 +11,7 @@ import click
 
 from pulseshim.account import GUEST, broker_urls, endpoint
 from pulseshim.commands.session import Session, fail
+from pulseshim.commands.terminal import say
 from pulseshim.errors import SettingsError
 from pulseshim.grant import by_certificate, consumer, publishers
 from pulseshim.password import locked
@@ -83,7 +84,7 @@ def command(
                 take(step, broker, wanted.grants, owner=_reader(session))
             taken.append(step)
             if not as_json:
-                click.echo(str(step))
+                say(str(step))
     _report(made, dry_run=dry_run, as_json=as_json)
     left = (dry_run and made.steps) or any(problem.severity == "error" for problem in made.problems)
     return _FAILED if left else 0
@@ -153,7 +154,7 @@ def _report(made: Plan, *, dry_run: bool, as_json: bool) -> None:
         click.echo(json.dumps(as_object(made, changed=bool(made.steps) and not dry_run)))
         return
     for problem in made.problems:
-        click.echo(f"{problem.severity}: {problem.subject}: {problem.text}\n  {problem.remedy}")
+        say(f"{problem.severity}: {problem.subject}: {problem.text}", f"  {problem.remedy}")
     count = f"{len(made.steps)} step{'' if len(made.steps) == 1 else 's'}"
     if not made.steps:
         click.echo("nothing to change")

@@ -11,6 +11,8 @@ from pulseshim.settings import seconds
 from pulseshim.store import open_store
 
 _AGO = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)")
+_FIRST, _LAST = (datetime(*day, tzinfo=UTC).timestamp() for day in ((1, 1, 1), (9999, 12, 31)))
+"""Between these a time can be written as a date, and held in the store."""
 
 
 @click.command("replay")
@@ -60,10 +62,15 @@ def command(
 
 def moment(text: str, now: float) -> int:
     """Give a time in milliseconds since 1970; `now` is in seconds. Raises `CommandFailed`."""
-    if _AGO.fullmatch(text):
-        return int((now - seconds(text)) * 1000)
+    at = now - seconds(text) if _AGO.fullmatch(text) else _timestamp(text)
+    if not _FIRST <= at <= _LAST:
+        fail(f"{text} lies outside of the years 1 to 9999", "give a time within them")
+    return int(at * 1000)
+
+
+def _timestamp(text: str) -> float:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         fail(f"{text!r} is no time", "write 2026-11-23T22:00:00Z, or how long ago: 90m, 2h, 3d")
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -10,6 +10,7 @@ import click
 
 from pulseshim.commands import emit
 from pulseshim.commands.session import Session, equip
+from pulseshim.commands.terminal import say
 from pulseshim.errors import PulseshimError
 from pulseshim.plugin_manager import PluginManager, installed
 
@@ -134,5 +135,6 @@ def run(arguments: Sequence[str]) -> int:
 def _say(problem: str, remedy: str, session: Session, code: int) -> int:
     if session.debug:
         traceback.print_exc()
-    click.echo(f"pulseshim: {problem}" + (f"\n  {remedy}" if remedy else ""), err=True)
+    text = f"pulseshim: {problem}" + (f"\n  {remedy}" if remedy else "")
+    say(*text.split("\n"), err=True)
     return code

@@ -2,16 +2,17 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
-from rich.console import Console
+from rich.text import Text
 
 from pulseshim import logs, settings
 from pulseshim.account import resolve
+from pulseshim.commands.terminal import PlainConsole, console, printable
 from pulseshim.errors import CommandFailed, SettingsError
 from pulseshim.plugin_manager import PluginManager, installed
 from pulseshim.publisher import Publisher
@@ -35,9 +36,9 @@ class Session:
         return settings.load(self.config, os.environ)
 
     @cached_property
-    def console(self) -> Console:
+    def console(self) -> PlainConsole:
         """Give the console for what people read; long work shows there how far it is."""
-        return Console(stderr=True, highlight=False)
+        return console(stderr=True)
 
     def plugins(self) -> PluginManager:
         """Give the plugins that have a table in the settings, loaded."""
@@ -80,10 +81,10 @@ def fail(problem: str, remedy: str = "") -> NoReturn:
 
 
 @contextmanager
-def progress(session: Session, text: str) -> Iterator[Any]:
-    """Show on a terminal that something is being done; `update` of what is given changes the text."""
-    with session.console.status(text) as status:
-        yield status
+def progress(session: Session, text: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that something is being done; what is given changes the text."""
+    with session.console.status(Text(printable(text))) as status:
+        yield lambda now: status.update(Text(printable(now)))
 
 
 def equip(command: click.Command) -> click.Command:

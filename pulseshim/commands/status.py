@@ -5,12 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pulseshim.backlog import Figures, figures
 from pulseshim.commands.owner import by_owner, owner_name
 from pulseshim.commands.session import Session
+from pulseshim.commands.terminal import console
 from pulseshim.envelope import rfc3339
 from pulseshim.store import milliseconds, open_store
 
@@ -69,27 +69,27 @@ def as_object(now: Figures, at: int) -> dict[str, Any]:
 
 def show(now: Figures, at: int) -> None:
     """Print figures for a person."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"store    {now.directory}")
-    console.print(f"service  {now.running or 'nothing works on this store'}")
-    console.print(f"spool    {_waiting(now.spool, now.spool_oldest, at)}")
+    shown = console(soft_wrap=True)
+    shown.print(f"store    {now.directory}")
+    shown.print(f"service  {now.running or 'nothing works on this store'}")
+    shown.print(f"spool    {_waiting(now.spool, now.spool_oldest, at)}")
     oldest = min((e.oldest for e in now.exchanges if e.oldest is not None), default=None)
-    console.print(f"outbox   {_waiting(now.pending, oldest, at)}")
+    shown.print(f"outbox   {_waiting(now.pending, oldest, at)}")
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(now.parked.items()))
-    console.print(f"parked   {kinds + ' (see pulseshim parked list)' if kinds else 'nothing'}")
+    shown.print(f"parked   {kinds + ' (see pulseshim parked list)' if kinds else 'nothing'}")
     if now.suspicious:
-        console.print(f"suspicious invocations, not published: {by_owner(now.suspicious)}")
+        shown.print(f"suspicious invocations, not published: {by_owner(now.suspicious)}")
     for condition in now.conditions:
         since = rfc3339(condition.since)
-        console.print(f"{condition.subject}: {condition.condition} since {since} {condition.detail}".rstrip())
+        shown.print(f"{condition.subject}: {condition.condition} since {since} {condition.detail}".rstrip())
     for feed, name, count in now.counters:
-        console.print(f"{feed}: {name} {count}")
+        shown.print(f"{feed}: {name} {count}")
     if now.exchanges:
         table = Table("exchange", "account", "waiting", "confirmed", "last confirm", box=None, pad_edge=False)
         for e in now.exchanges:
             last = rfc3339(e.confirmed_at) if e.confirmed_at else "never"
             table.add_row(e.exchange, e.account or "-", str(e.pending), str(e.confirmed), last)
-        console.print(table)
+        shown.print(table)
 
 
 def _waiting(count: int, oldest: int | None, at: int) -> str:

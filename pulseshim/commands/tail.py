@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 
 from pulseshim.account import resolve
 from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail
+from pulseshim.commands.terminal import console, printable_json, say
 from pulseshim.consumer import Consumer, Delivery
 
 _LOOK = 0.5
@@ -38,28 +38,30 @@ def command(
     if reader.in_memory:
         fail("broker.url is memory://, where no other process publishes", "name the broker in broker.url")
     with stop_signals() as stop, Consumer(reader, exchange, binding_key) as consumer:
-        click.echo(f"waiting for messages of {exchange} ({binding_key})", err=True)
+        say(f"waiting for messages of {exchange} ({binding_key})", err=True)
         seen = 0
         while not stop.is_set() and seen != count:
             delivery = consumer.receive(_LOOK)
             if delivery is not None:
                 seen += 1
-                _print(delivery, as_json=as_json or not sys.stdout.isatty())
+                show(delivery, as_json=as_json or not sys.stdout.isatty())
     return 0
 
 
-def _print(delivery: Delivery, *, as_json: bool) -> None:
+def show(delivery: Delivery, *, as_json: bool) -> None:
+    """Print a message, as one JSON object or for a person: both in one line, whatever its body is."""
     try:
         body: Any = msgspec.json.decode(delivery.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         body = delivery.body.decode("utf-8", "backslashreplace")
     if as_json:
         line = {"exchange": delivery.exchange, "routing_key": delivery.routing_key, "body": body}
-        click.echo(msgspec.json.encode(line).decode())
+        click.echo(printable_json(msgspec.json.encode(line)))
         return
-    meta = body.get("_meta", {}) if isinstance(body, dict) else {}
-    payload = body.get("payload", body) if isinstance(body, dict) else body
+    message = body if isinstance(body, dict) else {}
+    meta, payload = message.get("_meta"), message.get("payload", body)
+    sent, kind = (meta.get("sent", ""), meta.get("type", "")) if isinstance(meta, dict) else ("", "")
     text = msgspec.json.encode(payload).decode()
     text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    words = [meta.get("sent", ""), delivery.routing_key, meta.get("type", ""), text]
-    Console(highlight=False, markup=False, soft_wrap=True).print("  ".join(filter(None, words)))
+    words = [sent, delivery.routing_key, kind, text]
+    console(soft_wrap=True).print("  ".join(str(word) for word in words if word))

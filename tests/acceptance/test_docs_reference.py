@@ -1,6 +1,7 @@
 """The reference and the code: what the code has stands in the reference, as the code has it."""
 
 import importlib.util
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from pulseshim.metrics import store_metrics
 from pulseshim.plugin_manager import PluginManager, installed
 from pulseshim_plugins.buildbot_options import MasterOptions, SharedOptions
 from pulseshim_plugins.git_options import GitOptions
+from pulseshim_plugins.hg_options import HgOptions
 from pulseshim_shims.git import GitPush, RefUpdate, push_messages
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +86,31 @@ def is_struct(kind: Any) -> bool:
 def names_of(kind: type[msgspec.Struct]) -> list[str]:
     """Give the names of the keys of a table."""
     return [field.name for field in msgspec.structs.fields(kind)]
+
+
+@pytest.mark.parametrize("kind", [SharedOptions, MasterOptions, GitOptions, HgOptions])
+def test_every_default_is_in_the_reference(kind: type[msgspec.Struct]) -> None:
+    """As it would be written into the settings; a list, too."""
+    text = (REFERENCE / "settings.md").read_text()
+
+    defaults = {
+        field.name: field.default
+        for field in msgspec.structs.fields(kind)
+        if written(field.default) is not None
+    }
+
+    assert defaults
+    for name, default in defaults.items():
+        assert re.search(
+            rf"^\| `{name}` \| [^|]* \| `{re.escape(written(default) or '')}` \|", text, re.MULTILINE
+        )
+
+
+def written(default: Any) -> str | None:
+    """Give a default in TOML; None where there is none, or nothing is in it."""
+    if isinstance(default, str | bool | int) or (isinstance(default, tuple) and default):
+        return json.dumps(default)
+    return None
 
 
 def test_every_plugin_of_ours_has_its_table_in_the_reference() -> None:

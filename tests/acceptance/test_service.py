@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -197,6 +198,24 @@ def test_metrics_and_health_are_served(make_site: Callable[..., "Site"], vhost: 
     assert get("/else")[0] == 404
     service.terminate()
     assert service.wait(10) == 0
+
+
+def test_a_client_of_the_metrics_that_says_nothing_keeps_no_service_from_ending(
+    make_site: Callable[..., "Site"], vhost: "VirtualHost"
+) -> None:
+    """SIGTERM ends it as ever, and `/live` is answered before."""
+    site = make_site(vhost.url, extra="[metrics]\nport = 0")
+    service = site.start()
+    site.wait_until(lambda: "runtime started" in site.log, "started")
+    port = int(site.log.partition("metrics served address=127.0.0.1:")[2].split()[0])
+
+    with socket.create_connection(("127.0.0.1", port), 10):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/live", timeout=10) as answer:
+            live = answer.status
+        service.terminate()
+
+        assert service.wait(10) == 0
+    assert live == 200
 
 
 def test_logs_are_json_on_request(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:

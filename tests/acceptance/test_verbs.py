@@ -95,6 +95,17 @@ def test_plugins_tell_what_they_give(tmp_path: Path) -> None:
     ]
 
 
+def test_plugins_name_a_wrong_setting_as_other_verbs_do(tmp_path: Path) -> None:
+    """After the list: the same sentence, the same remedy, the same exit code."""
+    (tmp_path / "pulseshim.toml").write_text("[plugins.git]\nrepository = 1\n")
+
+    plugins, declare = pulseshim("plugins", cwd=tmp_path), pulseshim("declare", cwd=tmp_path)
+
+    assert "git  pulseshim" in plugins.stdout
+    assert (plugins.returncode, plugins.stderr) == (2, declare.stderr)
+    assert "pulseshim.toml: plugins.git.repository is no setting\n  did you mean" in plugins.stderr
+
+
 def test_every_verb_explains_itself(tmp_path: Path) -> None:
     """Each verb of the contract has a help text, and is in the list."""
     listed = pulseshim("--help", cwd=tmp_path).stdout

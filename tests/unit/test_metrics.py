@@ -1,6 +1,7 @@
 """Metrics: what Prometheus reads, and whether the service says that it is alive and ready."""
 
 import os
+import socket
 import threading
 import time
 import urllib.error
@@ -239,6 +240,37 @@ def test_scrapes_beside_the_working_service_are_whole(site: Site) -> None:
     confirmed = [samples[f"pulseshim_confirmed_total {EXCHANGE.name}"] for samples in scrapes]
     assert confirmed == sorted(confirmed)
     assert site.samples()[f"pulseshim_confirmed_total {EXCHANGE.name}"] == 100
+
+
+def test_connections_that_say_nothing_keep_nobody_waiting(site: Site) -> None:
+    """Neither who asks beside them, nor the service that ends: however many there are."""
+    with ExitStack() as stack, serve(ANY_PORT, site.runtime) as port:
+        for number in range(100):
+            idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            idle.sendall(b"GET /live HTTP/1.1\r\n"[: number % 20])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/live", timeout=PATIENCE) as answer:
+            live = answer.status
+        threads = [thread for thread in threading.enumerate() if "process_request" in thread.name]
+
+    assert live == 200
+    assert len(threads) <= 32
+
+
+def test_a_connection_that_says_nothing_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of a client that has gone without a word."""
+    monkeypatch.setattr("pulseshim.metrics._Quiet.timeout", 0.05)
+    with socket.create_connection(("127.0.0.1", site.port), PATIENCE) as idle:
+        idle.sendall(b"GET /li")
+
+        assert idle.recv(1) == b""
+
+
+def test_a_store_that_cannot_be_read_is_said(site: Site) -> None:
+    """Prometheus sees a failed scrape."""
+    with site.runtime.store.database.step() as connection:
+        connection.execute("ALTER TABLE counters RENAME TO lost")
+
+    assert site.get("/metrics") == (503, "the store cannot be read\n")
 
 
 def test_without_a_port_nothing_is_served(site: Site) -> None:

@@ -90,6 +90,24 @@ def test_a_file_that_is_there_keeps_its_group_and_loses_others(tmp_path: Path) -
     assert not is_open(str(path))
 
 
+def test_a_password_is_on_disk_with_its_name_before_anybody_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut loses neither what is in the file nor that it is there: first the one, then the other."""
+    path, synced = tmp_path / "password", []
+
+    def fsync(file: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{file}"), sorted(os.listdir(tmp_path))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    prepare(str(path), "secret", None)
+    prepared, synced[:] = synced[:], []
+    settle(str(path))
+
+    assert prepared == [(f"{path}.new", ["password.new"]), (str(tmp_path), ["password.new"])]
+    assert synced == [(str(tmp_path), ["password"])]
+
+
 def test_where_no_file_can_be_written_is_said(tmp_path: Path) -> None:
     """The directory is named; no password is."""
     with pytest.raises(CommandFailed, match="nowhere") as caught:

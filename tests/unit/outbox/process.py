@@ -189,6 +189,13 @@ class Process(RuleBasedStateMachine):
         rows = self.rows("SELECT message_id FROM pending JOIN envelopes USING (position) ORDER BY position")
         return list(dict.fromkeys(message_id for (message_id,) in rows))
 
+    def coming(self) -> list[str]:
+        """Give the ids of the messages that the broker may still be given: those that wait come first."""
+        held = {(envelope.exchange, envelope.message_id) for envelope in self.broker.held}
+        recorded = [one for message_ids in self.recorded.values() for one in message_ids]
+        there = [one for one in recorded if any((name, one) not in held for name in ACCOUNTS)]
+        return list(dict.fromkeys([*self.waiting(), *there]))
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the store."""
         return self.the_store.database.query(sql)

@@ -89,14 +89,26 @@ class OutboxMachine(Process):
 
     @rule(position=st.integers(0, 6), times=st.integers(0, 3))
     def a_message_is_not_taken(self, position: int, times: int) -> None:
-        """Nack one of those that wait a few times, or close the channel because of it each time."""
-        for message_id in self.waiting()[position : position + 1]:
-            if times:
-                self.broker.nack[message_id] = times
-                self.ever_nacked.add(message_id)
-            else:
-                self.broker.refuse.add(message_id)
-                self.ever_refused.add(message_id)
+        """Nack one that is still to come a few times, or close the channel because of it each time."""
+        for message_id in self.coming()[position : position + 1]:
+            self.do_not_take(message_id, times)
+
+    @rule(key=st.sampled_from(KEYS), times=st.lists(st.integers(0, 3), min_size=1, max_size=4))
+    def hooks_record_what_is_not_taken(self, key: str, times: list[int]) -> None:
+        """Record an invocation, of whose messages each is nacked a few times or not taken at all."""
+        self.hooks_record([(key, len(times))])
+        message_ids = list(self.recorded.values())[-1]
+        for message_id, number in zip(message_ids, times, strict=True):
+            self.do_not_take(message_id, number)
+
+    def do_not_take(self, message_id: str, times: int) -> None:
+        """Nack a message so many times; 0: close the channel because of it, until the broker recovers."""
+        if times:
+            self.broker.nack[message_id] = times
+            self.ever_nacked.add(message_id)
+        else:
+            self.broker.refuse.add(message_id)
+            self.ever_refused.add(message_id)
 
     @rule(after=st.integers(0, 4), taken=st.booleans())
     def the_connection_is_lost(self, after: int, *, taken: bool) -> None:
@@ -229,12 +241,20 @@ class OutboxMachine(Process):
 
         The process that saw the trouble goes on: it needs no new start.
         """
-        self.the_broker_recovers()
         self.database.full_for = 0
         self.broken, self.is_plugged = False, True
         self.make_reader()
+        # What was not to be taken comes now at the latest: it is nacked a few times, or refused and parked.
+        self.broker.fault = self.broker.blocked = None
+        self.work_off()
+        self.nothing_is_lost()
+        self.the_broker_recovers()
         for item in self.parked():
             self.the_store.parked.retry(item)
+        self.work_off()
+
+    def work_off(self) -> None:
+        """Read what is there and relay it until nothing waits, a bounded number of turns."""
         self.reader.read_all()
         for _ in range(HEALED_WITHIN):
             if not self.the_store.outbox.waiting():
