@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pulseshim.added import Added
 from pulseshim.backoff import Backoff
-from pulseshim.envelope import Envelope
 from pulseshim.errors import StoreError, Suspicious
 from pulseshim.feed import Invocation
 from pulseshim.parked import Parked
@@ -29,7 +29,7 @@ _LONGEST_PAUSE = 30.0
 class ReaderEnds:
     """What a reader tells others: the envelopes it stored, and each item it parked."""
 
-    stored: Callable[[Sequence[Envelope]], None] = lambda _envelopes: None
+    stored: Callable[[Added], None] = lambda _envelopes: None
     parked: Callable[[Parked], None] = lambda _item: None
 
 
@@ -148,7 +148,8 @@ class Reader:
             extra={
                 "invocation": invocation.id,
                 "feed": invocation.feed,
-                "messages": [envelope.message_id for envelope in envelopes],
+                "count": len(envelopes),
+                "messages": list(envelopes.ids),
                 "seconds": round(time.perf_counter() - started, 3),
             },
         )
@@ -160,7 +161,7 @@ class Reader:
         events: Iterable[Any],
         taken: _Taken,
         state: FeedState,
-    ) -> list[Envelope]:
+    ) -> Added:
         # The source is read before the step begins: it may take long, and the relay must write meanwhile.
         with Spill(self._store.directory) as outgoing:
             outgoing.extend(messages(outlets, events))
