@@ -69,6 +69,15 @@ class Repository:
         """Give the nodes of a set of changesets."""
         return self.ask("log", "-r", revset, "-T", "{node}\n").decode().split()
 
+    def revisions(self, nodes: Iterable[str]) -> dict[str, int]:
+        """Give the numbers of those revisions of some nodes that are in the repository, in their order."""
+        found: dict[str, int] = {}
+        wanted = sorted(set(nodes))
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = " or ".join(f"id({node})" for node in wanted[start : start + _AT_ONCE])
+            found.update(self.log(some, "[{node|json},{rev|json}]\n"))
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
     def known(self, nodes: Iterable[str], revset: str = "%s") -> set[str]:
         """Give those of some nodes that are in the repository, and in the revset that is laid around them."""
         found: set[str] = set()
