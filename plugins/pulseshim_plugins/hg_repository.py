@@ -96,9 +96,16 @@ class Repository:
         return texts
 
     def tags(self) -> dict[str, list[str]]:
-        """Give the global tags by the node they name; local ones are left out."""
+        """Give the global tags by the node they name, without those that secret changesets make.
+
+        Mercurial reads the tags of all heads. What is to be left out has to be so when the repository is
+        opened: where anything is secret, the command server opens it once more.
+        """
+        command = ["tags", "-T", "[{tag|json},{node|json},{type|json}]\n"]
+        if self.nodes("limit(_notpublic() - draft(), 1)"):
+            command += ["-R", self.path, "--config", "experimental.extra-filter-revs=_notpublic() - draft()"]
         found: dict[str, list[str]] = {}
-        for name, node, kind in self.lines("tags", "-T", "[{tag|json},{node|json},{type|json}]\n"):
+        for name, node, kind in self.lines(*command):
             if name != "tip" and kind != "local":
                 found.setdefault(node, []).append(name)
         return found

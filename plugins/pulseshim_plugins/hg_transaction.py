@@ -23,6 +23,7 @@ from pulseshim_plugins.hg_record import Record, Span, parse_record
 from pulseshim_plugins.hg_repository import Repository, repository
 from pulseshim_plugins.hg_server import HgFailed, RevisionsGone, Servers
 from pulseshim_plugins.hg_spans import Found, read_spans
+from pulseshim_plugins.hg_visible import visible
 from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_believed
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from pulseshim_shims.hg_payload import BookmarkMove, Phase, PhaseMove, PushEntry
@@ -154,19 +155,18 @@ def _transaction(
         changesets=arrived.newest,
         changeset_count=arrived.count,
         pushes=tuple(map(entry, pushes)) if arrived.count else (),
-        markers=described_markers(place, record.markers, {node: entry(push) for node, push in log.items()}),
+        markers=described_markers(place, record, {node: entry(push) for node, push in log.items()}),
         bookmarks=_moves(place, record),
         phases=tuple(_phases(place, record)),
     )
 
 
 def _moves(place: Repository, record: Record) -> tuple[BookmarkMove, ...]:
-    """Give the moves of bookmarks, to and from what is not secret."""
-    nodes = {node for move in record.moves for node in (move.old, move.new) if node}
-    secret = place.known(nodes, "%s and secret()") if nodes and place.exists else set()
+    """Give the moves of bookmarks, to and from what may be told."""
+    told = visible(place, record, {node for move in record.moves for node in (move.old, move.new) if node})
     moves = []
     for move in record.moves:
-        old, new = (None if node in secret else node for node in (move.old, move.new))
+        old, new = (node if node in told else None for node in (move.old, move.new))
         if old != new:
             moves.append(BookmarkMove(readable(move.name), old, new))
     return tuple(moves)
