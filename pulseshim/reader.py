@@ -117,6 +117,8 @@ class Reader:
 
     def _read_again(self, item: Parked) -> None:
         content = self._store.parked.content(item)
+        if not content:
+            return  # it was discarded since it was listed
         # Nobody to be asked about is how a source learns that a person vouches for an invocation.
         invocation = parse(content, None if item.trusted else item.owner)
         self._take(_Taken(invocation, content, item.owner, item.id))
