@@ -28,7 +28,9 @@ from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_be
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from pulseshim_shims.hg_payload import BookmarkMove, Phase, PhaseMove, PushEntry
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 _BRACKETED = re.compile(r"<([^<>]+)>")
 _UNFIT = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 _USERS = ("REMOTE_USER", "LOGNAME", "USER")
