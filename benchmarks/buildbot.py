@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from statistics import median, quantiles
@@ -21,8 +21,8 @@ from benchmarks.idle import processor_seconds
 from benchmarks.measure import Row, ratio_row, seconds_of
 from benchmarks.node import node
 from pulseshim.account import Account
+from pulseshim.added import Added
 from pulseshim.consumer import Consumer
-from pulseshim.envelope import Envelope
 from pulseshim.feed import Feed, StreamSource
 from pulseshim.settings import Settings, StoreSettings
 from pulseshim.source import Outlet, listen
@@ -175,7 +175,7 @@ class _InTurn:
         self._told = self._first = 0
         self._begun = time.perf_counter()
 
-    def stored(self, envelopes: Sequence[Envelope]) -> None:
+    def stored(self, envelopes: Added) -> None:
         """Take note of what was stored; where a part ends with it, let the bare client read."""
         self._told += sum(envelope.type == "buildbot.log-uploaded" for envelope in envelopes)
         if self._told < (len(self.ours) + 1) * _CAUGHT_UP // _PARTS:

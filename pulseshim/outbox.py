@@ -4,22 +4,24 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import msgspec
 
+from pulseshim.added import COLUMNS, Added, envelope_of
 from pulseshim.database import Database
 from pulseshim.envelope import Envelope, seal
 from pulseshim.exchange import Exchange
 from pulseshim.message import Message
 from pulseshim.state import FeedState
 
-_ENVELOPE = "message_id, exchange, routing_key, sequence, type, version, sent, body"
 _REPLAYABLE = (
     "FROM confirmed JOIN envelopes USING (position) JOIN exchanges USING (exchange)"
     " WHERE position NOT IN (SELECT position FROM pending)"
     " AND position NOT IN (SELECT position FROM parked WHERE position IS NOT NULL)"
 )
 _PRUNED_AT_ONCE = 1000
+_IDS_TOLD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,19 @@ class Outbox:
         state: FeedState | None = None,
         invocation: str | None = None,
         parked: int | None = None,
-    ) -> list[Envelope]:
+    ) -> Added:
         """Seal and store messages, the source's state and "this invocation is read" in one step.
 
-        Gives the new envelopes: a message whose id the exchange has already had is not stored again.
+        Gives what is new: a message whose id the exchange has already had is not stored again.
         `parked` is the item the invocation was parked as; it is gone with the same step.
         """
+        count, last, ids = 0, 0, []
         with self._database.step() as connection:
-            envelopes = [envelope for out in messages if (envelope := self._insert(connection, out))]
+            for out in messages:
+                if (new := self._insert(connection, out)) is not None:
+                    count, last = count + 1, new.position
+                    if count <= _IDS_TOLD:
+                        ids.append(new.envelope.message_id)
             if state is not None:
                 state.write(connection)
             if invocation is not None:
@@ -95,9 +102,9 @@ class Outbox:
                 connection.execute("DELETE FROM parked WHERE id = ?", (parked,))
         if state is not None:
             state.written()
-        return envelopes
+        return Added(self._database, count, last, tuple(ids))
 
-    def _insert(self, connection: sqlite3.Connection, out: Outgoing) -> Envelope | None:
+    def _insert(self, connection: sqlite3.Connection, out: Outgoing) -> Stored | None:
         known = "SELECT 1 FROM envelopes WHERE exchange = ? AND message_id = ?"
         if connection.execute(known, (out.exchange.name, out.message.message_id)).fetchone():
             return None
@@ -107,7 +114,7 @@ class Outbox:
         ).fetchone()
         envelope = seal(out.message, out.exchange, sequence=sequence, sent=self._now())
         position = connection.execute(
-            f"INSERT INTO envelopes (feed, admission, {_ENVELOPE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO envelopes (feed, admission, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 out.feed,
                 out.admission,
@@ -122,7 +129,7 @@ class Outbox:
             ),
         ).lastrowid
         connection.execute("INSERT INTO pending VALUES (?, ?)", (out.account, position))
-        return envelope
+        return Stored(cast(int, position), envelope)
 
     def pending(
         self, account: str, *, after: int = 0, limit: int, besides: Collection[str] = ()
@@ -132,7 +139,7 @@ class Outbox:
         Those of the exchanges `besides` are left out.
         """
         rows = self._database.query(
-            f"SELECT position, iif(admission, feed, ''), {_ENVELOPE}"
+            f"SELECT position, iif(admission, feed, ''), {COLUMNS}"
             " FROM pending JOIN envelopes USING (position) WHERE account = ? AND position > ?"
             f" AND exchange NOT IN ({_marks(besides)}) ORDER BY position LIMIT ?",
             (account, after, *besides, limit),
@@ -242,22 +249,9 @@ class Outbox:
                 return forgotten
 
 
-def _stored(row: tuple[int, str, str, str, str, int, str, int, int, bytes]) -> Stored:
-    position, admitted_by, message_id, exchange, routing_key, sequence, kind, version, sent, body = row
-    return Stored(
-        position,
-        Envelope(
-            message_id=message_id,
-            exchange=exchange,
-            routing_key=routing_key,
-            sequence=sequence,
-            type=kind,
-            version=version,
-            sent=sent,
-            body=body,
-        ),
-        admitted_by,
-    )
+def _stored(row: tuple[Any, ...]) -> Stored:
+    position, admitted_by, *envelope = row
+    return Stored(position, envelope_of(tuple(envelope)), admitted_by)
 
 
 def _runs(positions: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from pulseshim.added import Added
 from pulseshim.backoff import Backoff
 from pulseshim.condition import Conditions
-from pulseshim.envelope import Envelope
 from pulseshim.feed import HookSource
 from pulseshim.outbox import Outbox
 from pulseshim.source import Outlet, described, pause_of, poll
@@ -31,7 +31,7 @@ class Polls:
         self,
         outbox: Outbox,
         conditions: Conditions,
-        stored: Callable[[Sequence[Envelope]], None],
+        stored: Callable[[Added], None],
         *,
         random: Callable[[], float],
         now: Callable[[], float],

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pulseshim.added import Added
 from pulseshim.backoff import Backoff
-from pulseshim.envelope import Envelope
 from pulseshim.errors import StoreError, Suspicious
 from pulseshim.feed import Invocation
 from pulseshim.parked import Parked
@@ -33,7 +33,7 @@ _UNFINISHED = "it is half-written: its recorder never finished"
 class ReaderEnds:
     """What a reader tells others: the envelopes it stored, and each item it parked."""
 
-    stored: Callable[[Sequence[Envelope]], None] = lambda _envelopes: None
+    stored: Callable[[Added], None] = lambda _envelopes: None
     parked: Callable[[Parked], None] = lambda _item: None
 
 
@@ -149,6 +149,8 @@ class Reader:
 
     def _read_again(self, item: Parked) -> None:
         content = self._store.parked.content(item)
+        if not content:
+            return  # it was discarded since it was listed
         # Nobody to be asked about is how a source learns that a person vouches for an invocation.
         invocation = parse(content, None if item.trusted else item.owner)
         self._take(_Taken(invocation, content, item.owner, item.id))
@@ -180,7 +182,8 @@ class Reader:
             extra={
                 "invocation": invocation.id,
                 "feed": invocation.feed,
-                "messages": [envelope.message_id for envelope in envelopes],
+                "count": len(envelopes),
+                "messages": list(envelopes.ids),
                 "seconds": round(time.perf_counter() - started, 3),
             },
         )
@@ -192,7 +195,7 @@ class Reader:
         events: Iterable[Any],
         taken: _Taken,
         state: FeedState,
-    ) -> list[Envelope]:
+    ) -> Added:
         # The source is read before the step begins: it may take long, and the relay must write meanwhile.
         with Spill(self._store.directory) as outgoing:
             outgoing.extend(messages(outlets, events))

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from random import random as system_random
 
+from pulseshim.added import Added
 from pulseshim.admission import Admission, AdmissionEnds, Admissions
 from pulseshim.arrivals import Arrivals
 from pulseshim.condition import Conditions
-from pulseshim.envelope import Envelope
 from pulseshim.errors import StoreError
 from pulseshim.feed import Admit, PollSource, StreamSource
 from pulseshim.outbox import Stored
@@ -256,7 +256,7 @@ class Runtime:
         for relay in self.relays.values():
             relay.wake()
 
-    def _stored(self, envelopes: Sequence[Envelope]) -> None:
+    def _stored(self, envelopes: Added) -> None:
         if not envelopes:
             return
         self._wake_relays()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pulseshim.added import Added
 from pulseshim.backoff import Backoff
-from pulseshim.envelope import Envelope
 from pulseshim.errors import CommandFailed, PulseshimError, SettingsError, SourceUnavailable, StoreError
 from pulseshim.feed import Checkpoint, Feed, PollSource, State, StreamSource
 from pulseshim.outbox import Outbox, Outgoing
@@ -48,7 +48,7 @@ def poll(
     outlets: Sequence[Outlet],
     source: PollSource[Any] | StreamSource[Any],
     since: datetime | None = None,
-) -> Iterator[list[Envelope]]:
+) -> Iterator[Added]:
     """Poll once: store what is new with the state it leaves, one step a checkpoint and one at the end.
 
     Gives the new envelopes of each step. What the source or a shim raises goes through, and nothing is
@@ -94,7 +94,7 @@ def listen(
     outlets: Sequence[Outlet],
     source: StreamSource[Any],
     stop: threading.Event,
-    stored: Callable[[Sequence[Envelope]], None],
+    stored: Callable[[Added], None],
     random: Callable[[], float],
     condition: Callable[[str, str], None],
 ) -> None:
@@ -126,7 +126,7 @@ def listen(
 
 def _heard(
     outbox: Outbox, outlets: Sequence[Outlet], source: StreamSource[Any], stop: threading.Event
-) -> Iterator[list[Envelope]]:
+) -> Iterator[Added]:
     """Store each event of one session with a stream; give the new envelopes of each step."""
     state = outbox.state(outlets[0].feed.name)
     for event in source.listen(state, stop):

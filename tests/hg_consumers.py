@@ -11,9 +11,10 @@ import msgspec
 HOST = "https://hg.example.org"
 
 Node = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{40}$")]
-Email = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-]
+_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+# What the format `email` of JSON Schema is to Ajv.
+Email = Annotated[str, msgspec.Meta(pattern=rf"^{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+{_LABEL}$")]
 Url = Annotated[str, msgspec.Meta(pattern=f"^{HOST}/")]
 When = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Phase = Literal["public", "draft"]

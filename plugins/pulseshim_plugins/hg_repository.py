@@ -69,6 +69,15 @@ class Repository:
         """Give the nodes of a set of changesets."""
         return self.ask("log", "-r", revset, "-T", "{node}\n").decode().split()
 
+    def revisions(self, nodes: Iterable[str]) -> dict[str, int]:
+        """Give the numbers of those revisions of some nodes that are in the repository, in their order."""
+        found: dict[str, int] = {}
+        wanted = sorted(set(nodes))
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = " or ".join(f"id({node})" for node in wanted[start : start + _AT_ONCE])
+            found.update(self.log(some, "[{node|json},{rev|json}]\n"))
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
     def known(self, nodes: Iterable[str], revset: str = "%s") -> set[str]:
         """Give those of some nodes that are in the repository, and in the revset that is laid around them."""
         found: set[str] = set()
@@ -87,9 +96,16 @@ class Repository:
         return texts
 
     def tags(self) -> dict[str, list[str]]:
-        """Give the global tags by the node they name; local ones are left out."""
+        """Give the global tags by the node they name, without those that secret changesets make.
+
+        Mercurial reads the tags of all heads. What is to be left out has to be so when the repository is
+        opened: where anything is secret, the command server opens it once more.
+        """
+        command = ["tags", "-T", "[{tag|json},{node|json},{type|json}]\n"]
+        if self.nodes("limit(_notpublic() - draft(), 1)"):
+            command += ["-R", self.path, "--config", "experimental.extra-filter-revs=_notpublic() - draft()"]
         found: dict[str, list[str]] = {}
-        for name, node, kind in self.lines("tags", "-T", "[{tag|json},{node|json},{type|json}]\n"):
+        for name, node, kind in self.lines(*command):
             if name != "tip" and kind != "local":
                 found.setdefault(node, []).append(name)
         return found

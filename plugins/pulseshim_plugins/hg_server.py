@@ -5,6 +5,7 @@ bytes, and so many bytes. What a repository's owner wrote into its hgrc is not r
 """
 
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -40,6 +41,10 @@ _SETTINGS = (
     "lfs.url=null://",
 )
 _LONGEST_ERROR = 4000
+# So, and in no other words, does Mercurial say that it has not a revision it was asked for.
+_GONE = re.compile(
+    rb"^abort: (unknown revision '[0-9a-f]+'|00changelog(\.i)?@[0-9a-f]+: no node)", re.MULTILINE
+)
 
 
 class HgFailed(PulseshimError):
@@ -80,7 +85,7 @@ class CommandServer:
                 if isinstance(answer, int):
                     finished = True
                     if answer not in (0, 1):
-                        raise _failure(self.path, arguments[0], b"".join(complaint))
+                        raise failure(self.path, arguments[0], b"".join(complaint))
                     return
                 yield answer
         finally:
@@ -92,7 +97,7 @@ class CommandServer:
                     f"hg {arguments[0]} in {self.path} took too long and was stopped",
                     "raise plugins.hg.timeout, or look for what slows the repository down, and retry",
                 )
-        raise _failure(self.path, arguments[0], b"".join(self.said) or b"it ended")
+        raise failure(self.path, arguments[0], b"".join(self.said) or b"it ended")
 
     def kill(self) -> None:
         """End it at once, with whatever it started: all are of the session that was made for it."""
@@ -169,7 +174,7 @@ def start(path: str, deadline: float) -> CommandServer:
         listener.join()
         if server.late.is_set():
             raise HgTimedOut(f"hg did not start for {path} in time", "raise plugins.hg.timeout, and retry")
-        raise _failure(path, "serve", b"".join(server.said))
+        raise failure(path, "serve", b"".join(server.said))
     return server
 
 
@@ -259,13 +264,14 @@ def _drain(process: "subprocess.Popen[bytes]", said: deque[bytes]) -> None:
                 said.append(piece)
 
 
-def _failure(path: str, command: str, said: bytes) -> HgFailed:
+def failure(path: str, command: str, said: bytes) -> HgFailed:
+    """Give the error of a command by what Mercurial said of it."""
     text = said.decode(errors="backslashreplace").strip()[:_LONGEST_ERROR]
-    if b"unknown revision" in said or b"00changelog" in said or b"filtered revision" in said:
-        return RevisionsGone(f"{path} lacks changesets: {text}", "nothing is to be done")
     if b"ermission denied" in said:
         return HgFailed(
             f"the repository {path} cannot be read ({text})",
             "let the account of the runtime read it, then retry what was parked",
         )
+    if _GONE.search(said):
+        return RevisionsGone(f"{path} lacks changesets: {text}", "nothing is to be done")
     return HgFailed(f"hg {command} in {path} failed: {text}", "correct that and retry")

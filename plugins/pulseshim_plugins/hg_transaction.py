@@ -7,7 +7,7 @@ is secret, then or now, is left out: when it leaves that phase, it is announced 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import cast
 from urllib.parse import unquote
@@ -22,26 +22,19 @@ from pulseshim_plugins.hg_pushlog import Entry, has_pushlog, pushes_of
 from pulseshim_plugins.hg_record import Record, Span, parse_record
 from pulseshim_plugins.hg_repository import Repository, repository
 from pulseshim_plugins.hg_server import HgFailed, RevisionsGone, Servers
+from pulseshim_plugins.hg_spans import Found, read_spans
+from pulseshim_plugins.hg_visible import visible
 from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_believed
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
 from pulseshim_shims.hg_payload import BookmarkMove, Phase, PhaseMove, PushEntry
 
-_LISTED = 30_000
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
 _BRACKETED = re.compile(r"<([^<>]+)>")
 _UNFIT = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 _USERS = ("REMOTE_USER", "LOGNAME", "USER")
 _OWN = {"strip", "repair"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """The changesets that a transaction made visible: as revsets, with the phase of each span."""
-
-    spans: tuple[tuple[str, Phase], ...] = ()
-    heads: tuple[str, ...] = ()
-    newest: tuple[str, ...] = ()
-    count: int = 0
 
 
 def read_transaction(
@@ -71,7 +64,7 @@ def read_transaction(
     transaction = _transaction(invocation, record, place, url, arrived, push_id, options)
     is_new = not known.get("url")
     state.set(key, {"push_id": str(push_id), "url": url, "transaction": record.id})
-    if not place.exists:
+    if not place.exists or arrived.lost:
         state.count("gone")
     something = transaction.changeset_count or transaction.markers or transaction.bookmarks
     if something or transaction.phases or is_new:
@@ -111,35 +104,20 @@ def _mapped(path: str, options: HgOptions) -> str:
         return ""
 
 
-def _arrived(invocation: Invocation, place: Repository, record: Record) -> _Arrived:
+def _arrived(invocation: Invocation, place: Repository, record: Record) -> Found:
     """Give what came visibly, by the recorded spans: what is gone since is counted as it was recorded."""
     if record.source in _OWN:
-        return _Arrived()  # strip puts back what it took out with what it was told to
+        return Found()  # strip puts back what it took out with what it was told to
     spans = [span for span in record.spans if span.new != "secret" and span.old in (None, "secret")]
     if not spans:
-        return _Arrived()
-    gone = _Arrived(heads=record.heads, count=sum(span.count for span in spans))
+        return Found()
     if not place.exists:
-        return gone if record.heads else _Arrived()
-    sets = tuple((_revset(span), cast(Phase, span.new)) for span in spans)
-    every = " or ".join(revset for revset, _ in sets)
-    try:
-        heads = place.nodes(f"heads({every})")
         count = sum(span.count for span in spans)
-        newest = place.nodes(f"sort(last({every}, {_LISTED}), rev)")
-        if count <= _LISTED:
-            count = len(newest)
-        elif place.nodes(f"limit(({every}) and secret(), 1)"):
-            count = len(place.nodes(every))
-    except RevisionsGone:
+        return Found(heads=record.heads, count=count) if record.heads else Found()
+    arrived = read_spans(place, spans, record.heads)
+    if arrived.moved:
         check_loss(invocation, place)
-        return gone if record.heads else _Arrived()
-    return _Arrived(sets, tuple(heads), tuple(newest), count)
-
-
-def _revset(span: Span) -> str:
-    """Give the revset of a span. Its ends are what they were; what became secret since is left out."""
-    return f"(({span.first}:{span.last}) and not secret())"
+    return arrived
 
 
 def _transaction(
@@ -147,7 +125,7 @@ def _transaction(
     record: Record,
     place: Repository,
     url: str,
-    arrived: _Arrived,
+    arrived: Found,
     push_id: int,
     options: HgOptions,
 ) -> HgTransaction:
@@ -179,19 +157,18 @@ def _transaction(
         changesets=arrived.newest,
         changeset_count=arrived.count,
         pushes=tuple(map(entry, pushes)) if arrived.count else (),
-        markers=described_markers(place, record.markers, {node: entry(push) for node, push in log.items()}),
+        markers=described_markers(place, record, {node: entry(push) for node, push in log.items()}),
         bookmarks=_moves(place, record),
         phases=tuple(_phases(place, record)),
     )
 
 
 def _moves(place: Repository, record: Record) -> tuple[BookmarkMove, ...]:
-    """Give the moves of bookmarks, to and from what is not secret."""
-    nodes = {node for move in record.moves for node in (move.old, move.new) if node}
-    secret = place.known(nodes, "%s and secret()") if nodes and place.exists else set()
+    """Give the moves of bookmarks, to and from what may be told."""
+    told = visible(place, record, {node for move in record.moves for node in (move.old, move.new) if node})
     moves = []
     for move in record.moves:
-        old, new = (None if node in secret else node for node in (move.old, move.new))
+        old, new = (node if node in told else None for node in (move.old, move.new))
         if old != new:
             moves.append(BookmarkMove(readable(move.name), old, new))
     return tuple(moves)
@@ -204,34 +181,29 @@ def _phases(place: Repository, record: Record) -> Iterator[PhaseMove]:
         if span.old is not None and "secret" not in (span.old, span.new):
             kinds.setdefault((span.old, span.new), []).append(span)
     for (old, new), spans in kinds.items():
-        every = " or ".join(map(_revset, spans))
-        heads, nodes, count = [spans[-1].last], [spans[-1].last], sum(span.count for span in spans)
+        last = spans[-1].last  # which has no child among them
+        moved = Found(heads=(last,), count=sum(span.count for span in spans))
         if place.exists:
-            try:
-                heads = place.nodes(f"heads({every})")
-                nodes = place.nodes(f"sort(last({every}, {_LISTED}), rev)")
-            except RevisionsGone:
-                pass
-        if nodes:
-            count = len(nodes) if count <= _LISTED else count
+            moved = read_spans(place, spans, (last,))
+        if moved.heads:
             yield PhaseMove(
                 old=cast(Phase, old),
                 new=cast(Phase, new),
-                heads=heads,
-                changesets=nodes,
-                changeset_count=count,
+                heads=list(moved.heads),
+                changesets=list(moved.newest or moved.heads),
+                changeset_count=moved.count,
             )
 
 
-def _each(place: Repository, transaction: HgTransaction, arrived: _Arrived) -> Iterator[HgChangeset]:
+def _each(place: Repository, transaction: HgTransaction, arrived: Found) -> Iterator[HgChangeset]:
     """Give the changesets that came, as they are read."""
-    if not arrived.spans:
+    if not arrived.sets:
         return
     tags = place.tags()
     bookmarks: dict[str, list[str]] = {}
     for move in transaction.bookmarks:
         bookmarks.setdefault(move.new or "", []).append(move.bookmark)
-    for revset, phase in arrived.spans:
+    for revset, phase in arrived.sets:
         for found in changesets(place, revset):
             yield HgChangeset(
                 transaction=transaction.id,

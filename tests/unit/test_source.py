@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from pulseshim import Checkpoint, Exchange, Feed, HookSource, Message, PollSource, State, StreamSource
+from pulseshim.added import Added
 from pulseshim.database import Database
 from pulseshim.envelope import Envelope
 from pulseshim.outbox import Outbox
@@ -55,7 +56,7 @@ def polled(ask: Callable[[State], Events]) -> tuple[list[Outlet], PollSource[int
     return [Outlet(Feed("tests", source, shim, ONE), "")], source
 
 
-def drain(steps: Iterator[list[Envelope]]) -> list[int]:
+def drain(steps: Iterator[Added]) -> list[int]:
     """Give how many envelopes each step of a poll stored."""
     return [len(envelopes) for envelopes in steps]
 

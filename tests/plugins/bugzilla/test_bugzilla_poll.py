@@ -150,7 +150,7 @@ def test_what_was_pruned_is_announced_again_under_its_old_id(
         poller.rewind(state, bugzilla.now - timedelta(days=21))
         events = [event for event in poller.poll(state) if isinstance(event, BugChange)]
         messages = [message for event in events for message in simple_messages(event)]
-        return outbox.store([Outgoing(message, exchange, "bugzilla.main", "") for message in messages])
+        return list(outbox.store([Outgoing(message, exchange, "bugzilla.main", "") for message in messages]))
 
     (first,) = poll_since_the_beginning()
     outbox.confirm("", outbox.pending("", limit=1))

@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from pulseshim import Settings, SettingsError
 from pulseshim_plugins.hg import pulseshim_feeds
+from pulseshim_plugins.hg_transaction import email
+from tests.hg_consumers import Email
 
 if TYPE_CHECKING:
     from tests.plugins.hg.conftest import HgServer
@@ -58,3 +61,24 @@ def test_urls_of_pushes_come_from_templates(server: "HgServer") -> None:
     (entry,) = server.the_one().v1[0]["pushlog_pushes"]
     assert entry["push_json_url"] == "https://hg.example.org/group/p/0/1"
     assert entry["push_full_json_url"] == "https://hg.example.org/f?group"
+
+
+@pytest.mark.parametrize(
+    ("user", "address"),
+    [
+        ("ada.b+c@example.org", "ada.b+c@example.org"),
+        ("Ada <ada@sub.x-y.example.org>", "ada@sub.x-y.example.org"),
+        (".john@example.org", "john.example.org@x.example"),
+        ("john.@example.org", "john.example.org@x.example"),
+        ("John <john..doe@example.org>", "John.john.doe.example.org@x.example"),
+        ("j@-x.org", "j.-x.org@x.example"),
+        ("j@x-.org", "j.x-.org@x.example"),
+        ("j@example..org", "j.example.org@x.example"),
+        ("j@example", "j.example@x.example"),
+        ("<>", "unknown@x.example"),
+    ],
+)
+def test_what_is_no_address_to_a_strict_reader_is_made_one(user: str, address: str) -> None:
+    """Consumers check it as JSON Schema's `email`: no dot at an end or beside another, no such hyphen."""
+    assert email(user, "@x.example") == address
+    assert msgspec.convert(address, Email) == address

@@ -35,8 +35,8 @@ class Box:
         self.outbox.readdress({ONE.name: "", TWO.name: "other"}, ["other"])
 
     def store(self, *event_ids: str, key: str = "a", exchange: Exchange = ONE) -> list[Envelope]:
-        """Store a message of each event."""
-        return self.outbox.store([told(event_id, key, exchange) for event_id in event_ids])
+        """Store a message of each event, and give what is new."""
+        return list(self.outbox.store([told(event_id, key, exchange) for event_id in event_ids]))
 
     def pending(self, account: str = "") -> list[Stored]:
         """Give what awaits its confirm."""
@@ -52,8 +52,8 @@ class Box:
         return int(self.database.query(f"SELECT count(*) FROM {table}")[0][0])  # noqa: S608 - a name of the tests
 
 
-def told(event_id: str, key: str = "a", exchange: Exchange = ONE) -> Outgoing:
-    message = Told(routing_key=key, event_id=event_id, text=event_id)
+def told(event_id: str, key: str = "a", exchange: Exchange = ONE, text: str | None = None) -> Outgoing:
+    message = Told(routing_key=key, event_id=event_id, text=event_id if text is None else text)
     return Outgoing(message, exchange, "tests", "" if exchange is ONE else "other")
 
 

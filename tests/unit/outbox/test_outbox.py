@@ -1,5 +1,6 @@
 """The outbox: what is stored once awaits its confirm in order."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +37,33 @@ def test_what_is_stored_awaits_its_confirm_in_order(box: Box) -> None:
         body=given_back[2].body,
     )
     assert [stored.position for stored in waiting] == sorted(stored.position for stored in waiting)
+
+
+def test_what_a_step_added_is_read_back_in_order(box: Box) -> None:
+    """However many they are, whichever exchanges they go to; what was there before is not among them."""
+    box.store("before", "4")
+
+    added = box.outbox.store(told(str(n), exchange=(ONE, TWO)[n % 2]) for n in range(50))
+    after = box.store("after")
+
+    ids = [envelope.message_id for envelope in added]
+    assert len(added) == 49
+    assert ids == [told(str(n)).message.message_id for n in range(50) if n != 4]
+    assert added.ids == tuple(ids[:10])
+    assert after != []
+    assert list(box.outbox.store([told("2")])) == []
+
+
+def test_what_is_stored_does_not_stay_in_memory(box: Box) -> None:
+    """A step may be larger than the memory: each message is sealed when its turn comes, and let go."""
+    tracemalloc.start()
+
+    added = box.outbox.store(told(str(n), text="x" * (1 << 20)) for n in range(40))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert len(added) == 40
+    assert most < 16 << 20
 
 
 def test_each_account_has_a_queue_of_its_own(box: Box) -> None:

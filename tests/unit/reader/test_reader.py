@@ -119,3 +119,17 @@ def test_one_line_of_the_log_tells_what_became_of_an_invocation(
     ]
     (message,) = bench.store.outbox.pending("", limit=10)
     assert caplog.records[0].__dict__["messages"] == [message.envelope.message_id]
+    assert caplog.records[0].__dict__["count"] == 1
+
+
+def test_the_line_of_a_large_invocation_stays_short(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """It says how many messages there are, and the ids of ten of them."""
+    caplog.set_level(logging.INFO)
+    bench.put(*map(str, range(300)))
+
+    bench.reader().read_all()
+
+    (line,) = caplog.records
+    first = [stored.envelope.message_id for stored in bench.store.outbox.pending("", limit=10)]
+    assert (line.__dict__["count"], line.__dict__["messages"]) == (300, first)
+    assert bench.stored == list(map(str, range(300)))

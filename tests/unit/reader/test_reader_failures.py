@@ -249,3 +249,28 @@ def test_a_deep_recursion_of_a_plugin_is_parked(bench: Bench) -> None:
 
     assert bench.waiting() == ["two"]
     assert bench.store.parked.items()[0].cause.startswith("RecursionError")
+
+
+def test_what_is_discarded_while_it_waits_for_its_retry_is_not_read(bench: Bench) -> None:
+    """A person may change their mind until its turn comes; the others are read."""
+    texts = ("one", "two", "three")
+    for text in texts:
+        bench.put(text)
+    reading: list[str] = []
+
+    def discarding(invocation: Invocation, _state: State) -> Iterator[str]:
+        reading.extend(invocation.arguments)
+        if len(reading) <= len(texts):
+            raise ValueError("not yet")
+        if invocation.arguments == ("one",):
+            bench.store.parked.discard(bench.parked[1])
+        yield from invocation.arguments
+
+    reader = bench.reader(discarding)
+    reader.read_all()
+    for item in bench.parked[:]:
+        bench.store.parked.retry(item)
+    reader.read_all()
+
+    assert (bench.waiting(), reading[3:]) == (["one", "three"], ["one", "three"])
+    assert bench.store.parked.items() == []
