@@ -17,8 +17,13 @@ from typing import Literal, TypeAlias
 
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.git_hook_file import is_ours
+from pulseshim_plugins.installation import read_hook
 
 Layout: TypeAlias = Literal["hooks", "directory", "gitlab", "gitolite", "gitolite-driver"]
+
+# Its owner can make git wait for ever: for a pipe that the configuration includes, for example.
+_PATIENCE = 10.0
+_PATIENCE_WITH_REFS = 300.0
 
 _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
 
@@ -80,7 +85,10 @@ def _runs_directory(hook: Path) -> bool:
     """Say whether a hook is one that runs what lies in `post-receive.d`."""
     if not hook.with_name("post-receive.d").is_dir() or not os.access(hook, os.X_OK):
         return False
-    text = hook.read_bytes()
+    try:
+        text = read_hook(hook)
+    except OSError:
+        return False
     return b".d" in text and not is_ours(text)
 
 
@@ -118,7 +126,7 @@ def _hooks_directory(git_dir: Path) -> tuple[Path, str]:
 
 def references(git_dir: Path) -> bytes:
     """Give every ref of a repository, one `<object> <ref>` a line."""
-    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)")
+    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)", timeout=_PATIENCE_WITH_REFS)
 
 
 def write_url(git_dir: Path, url: str) -> None:
@@ -130,26 +138,39 @@ def write_url(git_dir: Path, url: str) -> None:
         os.chown(config, before.st_uid, before.st_gid)
 
 
-def read_git(git_dir: Path, *arguments: str) -> bytes:
-    """Give what git prints about a repository; raise `CommandFailed` with what it complains about."""
-    done = run_git([f"--git-dir={git_dir}", *arguments])
+def read_git(git_dir: Path, *arguments: str, timeout: float = _PATIENCE) -> bytes:
+    """Give what git prints about a repository; raise `CommandFailed` with what it complains about.
+
+    `timeout` is in seconds.
+    """
+    done = run_git([f"--git-dir={git_dir}", *arguments], timeout=timeout)
     if done.returncode:
         said = os.fsdecode(done.stderr).strip()
         raise CommandFailed(f"git {arguments[0]} failed for {git_dir} ({said})", "correct the repository")
     return done.stdout
 
 
-def run_git(arguments: list[str], extra: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+def run_git(
+    arguments: list[str], extra: dict[str, str] | None = None, timeout: float = _PATIENCE
+) -> subprocess.CompletedProcess[bytes]:
     """Run git with an environment that says nothing about other repositories.
 
     An administrator names the repository, which may belong to somebody else: none of the commands used here
-    runs anything a repository's configuration could name, so that it need not be declared safe first.
+    runs anything a repository's configuration could name, so that it need not be declared safe first. After
+    `timeout` seconds it is stopped, and `CommandFailed` is raised.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
     environ |= {"LC_ALL": "C"} | (extra or {})
     command = ["git", "-c", "safe.directory=*", *arguments]
     try:
         nothing = subprocess.DEVNULL
-        return subprocess.run(command, env=environ, stdin=nothing, capture_output=True, check=False)
+        return subprocess.run(
+            command, env=environ, stdin=nothing, capture_output=True, check=False, timeout=timeout
+        )
     except FileNotFoundError as error:
         raise CommandFailed("git is not installed, or not on PATH", "install git") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(
+            f"git did not answer within {timeout:.0f} s ({' '.join(arguments)})",
+            "look for what it waits for: a pipe that the repository's configuration includes, a file system",
+        ) from error

@@ -18,7 +18,7 @@ from typing import Literal
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.hg_repository import hgrc_setting
 from pulseshim_plugins.hg_server import program
-from pulseshim_plugins.installation import shipped
+from pulseshim_plugins.installation import read_hook, shipped
 
 HOOK_FILE = "pulseshim_hg.py"
 """The name of the copy of the hook in `.hg`."""
@@ -54,7 +54,7 @@ def show(place: Path) -> HookState:
         return HookState(repository=repository, hgrc=hgrc, version="absent")
     file = Path(value.removeprefix("python:").rpartition(":")[0])
     try:
-        current = file.read_bytes() == shipped(_SHIPPED)
+        current = read_hook(file) == shipped(_SHIPPED)
     except OSError:
         current = False
     return HookState(
@@ -115,7 +115,7 @@ def find_repository(place: Path) -> Path:
     """Give the directory that holds the `.hg` of a repository: of a share, the one it shares the store of."""
     hg = place / ".hg"
     try:
-        shared = os.fsdecode((hg / "sharedpath").read_bytes()).rstrip("\n")
+        shared = os.fsdecode(read_hook(hg / "sharedpath")).rstrip("\n")
         hg = hg / shared
     except OSError:
         pass
@@ -160,7 +160,7 @@ def user_name(number: int) -> str:
 
 def _text(hgrc: Path) -> str:
     try:
-        return os.fsdecode(hgrc.read_bytes())
+        return os.fsdecode(read_hook(hgrc))
     except FileNotFoundError:
         return ""
     except OSError as error:

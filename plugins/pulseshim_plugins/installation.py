@@ -1,11 +1,15 @@
-"""What installing a hook takes, whatever the source: the file that is shipped, and a spool to record into."""
+"""What installing a hook takes, whatever the source: files, and a spool to record into."""
 
+import errno
 import os
+import stat
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import prepare
+
+_LONGEST_HOOK = 1 << 20
 
 
 def shipped(name: str) -> bytes:
@@ -21,6 +25,19 @@ def shipped(name: str) -> bytes:
         if file.as_posix().endswith(f"share/pulseshim/{name}"):
             return Path(str(file.locate())).read_bytes()
     raise CommandFailed("the hook file that pulseshim ships is not there", "install pulseshim again")
+
+
+def read_hook(path: Path) -> bytes:
+    """Give what a file of a repository holds, its first MiB at most: its owner may wish the reader harm.
+
+    Raises `OSError` where it cannot be read, or is no regular file.
+    """
+    # O_NONBLOCK: opening a fifo must not wait for a writer.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(file, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return stream.read(_LONGEST_HOOK)
 
 
 def prepare_spool(spool: Path, recorders: str) -> None:
