@@ -37,6 +37,11 @@ def record(spool, feed, arguments, environ, stdin, cwd, now, random):  # type: i
     file = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if place.st_uid != os.geteuid():
+            try:
+                # What root records has root's group, and the spool may be closed to all but its owner.
+                os.fchown(file, -1, place.st_gid)
+            except OSError:
+                pass
             os.fchmod(file, shared)
         rest = memoryview(b"\0".join(fields))
         while rest:

@@ -73,8 +73,8 @@ class Relay:
     """One account's way to the broker, worked by one thread.
 
     Up to `window` envelopes are on their way at once. After a nack, or after the broker closed the channel
-    because of one of them, those in question go one at a time: the order holds, and the one that is refused
-    by itself is parked.
+    because of one of them, those without a confirm go one at a time, in order, and the one that is refused by
+    itself is parked. What the broker confirmed behind one that it nacked has overtaken it.
     """
 
     def __init__(

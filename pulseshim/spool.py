@@ -91,6 +91,8 @@ class Spool:
         invocation = parse(content, owner)
         if invocation.id != match["id"]:
             raise Misfit("its name and its text give two different ids")
+        if invocation.recorded_at != _moment(match["time"]):
+            raise Misfit("its name and its text give two different times")
         return invocation, content
 
     def _content(self, name: str) -> tuple[bytes, int]:
@@ -220,11 +222,16 @@ def parse(content: bytes, owner: int | None) -> Invocation:
             environ={os.fsdecode(name): os.fsdecode(value) for name, _, value in variables},
             stdin=rest,
             cwd=os.fsdecode(fields[b"cwd"][0]),
-            recorded_at=datetime.fromtimestamp(int(fields[b"recorded_at"][0]) / 10**9, UTC),
+            recorded_at=_moment(fields[b"recorded_at"][0]),
             owner=owner,
         )
     except (KeyError, ValueError, OverflowError, OSError) as error:
         raise Misfit(f"a field is missing or wrong ({error})") from error
+
+
+def _moment(nanoseconds: str | bytes) -> datetime:
+    """Give the time that is so long after the beginning of 1970."""
+    return datetime.fromtimestamp(int(nanoseconds) / 10**9, UTC)
 
 
 def _read_exactly(file: int, size: int) -> bytes:

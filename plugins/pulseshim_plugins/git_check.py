@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pulseshim import Problem, Settings, State, seconds
+from pulseshim.errors import PulseshimError
 from pulseshim_plugins.git_hook_check import hook_problems
 from pulseshim_plugins.git_options import GitOptions
 from pulseshim_plugins.git_push import Drift, drift
 
 _REFS = "refs:"
 _NAMED = 3
+# Who asks waits for the answer, and a repository's owner can make git wait for ever.
+_PATIENCE = 60.0
 
 
 def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem]:
@@ -17,7 +20,7 @@ def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem
 
     While invocations wait to be read, what was announced is not complete, and nothing is said of it.
     """
-    timeout = seconds(settings.options("git", GitOptions).timeout)
+    timeout = min(seconds(settings.options("git", GitOptions).timeout), _PATIENCE)
     for key in state.keys():  # noqa: SIM118 - a state is no mapping
         if not key.startswith(_REFS):
             continue
@@ -27,7 +30,11 @@ def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem
             yield Problem(path, "the repository is not there any more", remedy, "warning")
             continue
         yield from hook_problems(Path(path), settings.directory / "spool")
-        changed = [] if waiting else drift(path, state.get(key), timeout=timeout)
+        try:
+            changed = [] if waiting else drift(path, state.get(key), timeout=timeout)
+        except PulseshimError as error:
+            yield Problem(path, error.problem, error.remedy)
+            continue
         if changed:
             yield _drifted(path, changed)
 

@@ -20,7 +20,7 @@ from pulseshim_plugins.git_hook import (
     set_url,
     show,
 )
-from pulseshim_plugins.installation import prepare_spool
+from pulseshim_plugins.installation import prepare_spool, read_hook
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
 _SYSTEM_PYTHON = "/usr/bin/python3"
@@ -152,5 +152,5 @@ def _knows_its_name(hook: Path) -> bool:
     """Say whether a hook seems to choose what it does by the name it is run under."""
     if hook.is_symlink() and hook.resolve().name not in (hook.name, "post-receive"):
         return True
-    text = hook.read_bytes() if hook.is_file() else b""
+    text = read_hook(hook) if hook.is_file() else b""
     return any(word in text for word in (b"basename", b"##*/", b"argv[0]"))

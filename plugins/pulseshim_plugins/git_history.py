@@ -1,6 +1,6 @@
 """Commits as a stream of `git log -z --raw`, and which of them a push brought or discarded."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,7 +9,7 @@ from typing import IO
 from msgspec.structs import replace
 
 from pulseshim import readable
-from pulseshim_plugins.git_repository import Repository, chunks
+from pulseshim_plugins.git_repository import OutOfMemory, Repository, chunks
 from pulseshim_shims.git_payload import Commit, FileChange, FileStatus, file_change, original, person
 
 _WALK = ("rev-list", "--topo-order", "--parents", "--ignore-missing", "--stdin")
@@ -20,7 +20,6 @@ _LOG = (
     "-z",
     "--raw",
     "-c",
-    "-M",
     "-l1000",
     "--combined-all-paths",
     "--format=%H%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B",
@@ -37,6 +36,9 @@ _LOG = (
     "--ignore-submodules=none",
     "-O/dev/null",
 )
+# To find renames git holds the files in memory, however large they are.
+_SIMILAR, _EQUAL = "-M", "-M100%"
+_MEMORY_KIB = 256 << 10
 _STATUS: dict[str, FileStatus] = {
     "A": "added",
     "C": "copied",
@@ -47,7 +49,7 @@ _STATUS: dict[str, FileStatus] = {
 # What the JSON of a commit and of a file takes at least, beside the texts in it.
 COMMIT_BYTES = 170
 _FILE_BYTES = 40
-# Up to so many pairs are asked about one by one.
+# Up to so many pairs, and commits that are too large, are asked about one by one.
 _FEW = 8
 
 
@@ -146,16 +148,39 @@ def _reached(
 def read_commits(repository: Repository, ids: Iterable[str], budget: int) -> Iterator[Commit]:
     """Give commits in the order of their ids, until the JSON of what was given is surely over `budget` bytes.
 
-    A commit that is larger by itself is given with as many of its files, and of its message's bytes.
+    A commit that is larger by itself is given with as many of its files, and of its message's bytes. Where
+    files are too large to be compared, those that are equal are taken for renamed, and no others.
     """
-    with repository.running(_LOG, ids) as output:
+    wanted, left, large = deque(ids), budget, 0
+    renames, some = _SIMILAR, tuple(wanted)
+    while some and left >= 0:
+        try:
+            for commit, size in _read(repository, renames, some, budget, left):
+                # A commit is printed after its files were compared: those that were given are done.
+                wanted.popleft()
+                left -= size
+                yield commit
+            if renames == _SIMILAR or large > _FEW:
+                return
+            renames, some = _SIMILAR, tuple(wanted)
+        except OutOfMemory:
+            if renames == _EQUAL:
+                raise
+            large += 1
+            renames, some = _EQUAL, (wanted[0],) if large <= _FEW else tuple(wanted)
+
+
+def _read(
+    repository: Repository, renames: str, ids: Sequence[str], budget: int, left: int
+) -> Iterator[tuple[Commit, int]]:
+    """Give commits, each with the least that its JSON can take, until that is over `left` bytes."""
+    with repository.running((*_LOG, renames), ids, memory=_MEMORY_KIB) as output:
         tokens = chain.from_iterable(_tokens(output, budget))
-        left = budget
         head = next(tokens, None)
         while head is not None and left >= 0:
             commit, size, head = _commit(head, tokens, budget)
             left -= size
-            yield commit
+            yield commit, size
 
 
 def _tokens(output: IO[bytes], limit: int) -> Iterator[list[str]]:

@@ -5,6 +5,7 @@ turns into it after recording. (A name that begins with `post-receive.` would no
 hooks run or remove those.) Files appear by hard link and rename: a push meets the old hook or the new one.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import record
 from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse
 from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
-from pulseshim_plugins.installation import open_directory, replace_file, shipped
+from pulseshim_plugins.installation import open_directory, read_hook, replace_file, shipped
 
 PREVIOUS = "post-receive-before-pulseshim"
 """The name under which a hook that was there before stays beside ours."""
@@ -130,7 +131,7 @@ def remove(repository: Path) -> HookState:
 
 def _state(place: HookPlace) -> HookState:
     try:
-        text = place.path.read_bytes()
+        text = read_hook(place.path)
     except (FileNotFoundError, NotADirectoryError):
         # A link that leads nowhere is somebody's hook too, and git runs nothing.
         return HookState(place=place, version="foreign" if place.path.is_symlink() else "absent")
@@ -221,9 +222,10 @@ def _sync(directory: Path) -> None:
 
 def _failed(place: HookPlace, error: OSError) -> CommandFailed:
     where = error.filename or place.path
+    denied = error.errno in (errno.EACCES, errno.EPERM)
     return CommandFailed(
         f"the hook of {place.git_dir} cannot be read or written ({error.strerror}: {os.fsdecode(where)})",
-        "run this as the owner of the repository, or as root",
+        "run this as the owner of the repository, or as root" if denied else "correct that first",
     )
 
 

@@ -10,6 +10,7 @@ from pulseshim import Problem
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.git_hook import HookState, show
 from pulseshim_plugins.git_hook_file import is_ours
+from pulseshim_plugins.installation import read_hook
 
 _INSTALL = "pulseshim hook install git"
 
@@ -28,13 +29,20 @@ def hook_problems(repository: Path, spool: Path) -> list[Problem]:
 def _not_there(repository: Path, state: HookState) -> Problem:
     """Say that git runs no hook of ours, and why where that can be known."""
     own = state.place.git_dir / "hooks" / "post-receive"
-    if own != state.place.path and own.is_file() and is_ours(own.read_bytes()):
+    if own != state.place.path and _is_ours(own):
         text = f"git takes hooks from {state.place.path.parent} (core.hooksPath) and runs not {own}"
     elif state.version == "foreign":
         text = f"{state.place.path} is not pulseshim's hook: pushes are not recorded"
     else:
         text = "the post-receive hook is not installed: pushes are not recorded"
     return Problem(str(repository), text, f"{_INSTALL} {repository}")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return is_ours(read_hook(path))
+    except OSError:
+        return False
 
 
 def _of_file(repository: Path, state: HookState) -> Iterator[Problem]:

@@ -85,7 +85,8 @@ def _content(output: IO[bytes], most: int) -> bytes | None:
 
 def _tag(content: bytes) -> Tag | None:
     """Give the tag that is written so; None where its head is broken."""
-    head, _, message = content.decode("utf-8", "surrogateescape").partition("\n\n")
+    head, _, text = content.decode("utf-8", "surrogateescape").partition("\n\n")
+    message = text.partition("\0")[0]
     fields: Mapping[str, str] = dict(_split(line) for line in head.split("\n"))
     if fields.get("type") not in ("commit", "tag", "tree", "blob") or "object" not in fields:
         return None

@@ -17,8 +17,13 @@ from typing import Any, Literal, TypeAlias
 
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.git_hook_file import is_ours
+from pulseshim_plugins.installation import read_hook
 
 Layout: TypeAlias = Literal["hooks", "directory", "gitlab", "gitolite", "gitolite-driver"]
+
+# Its owner can make git wait for ever: for a pipe that the configuration includes, for example.
+_PATIENCE = 10.0
+_PATIENCE_WITH_REFS = 300.0
 
 _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
 
@@ -86,7 +91,10 @@ def _runs_directory(hook: Path) -> bool:
     """Say whether a hook is one that runs what lies in `post-receive.d`."""
     if not hook.with_name("post-receive.d").is_dir() or not os.access(hook, os.X_OK):
         return False
-    text = hook.read_bytes()
+    try:
+        text = read_hook(hook)
+    except OSError:
+        return False
     return b".d" in text and not is_ours(text)
 
 
@@ -124,7 +132,7 @@ def _hooks_directory(git_dir: Path) -> tuple[Path, str, bool]:
 
 def references(git_dir: Path) -> bytes:
     """Give every ref of a repository, one `<object> <ref>` a line."""
-    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)")
+    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)", timeout=_PATIENCE_WITH_REFS)
 
 
 def write_url(git_dir: Path, url: str) -> None:
@@ -140,9 +148,14 @@ def write_url(git_dir: Path, url: str) -> None:
         os.chown(config, before.st_uid, before.st_gid, follow_symlinks=False)
 
 
-def read_git(git_dir: Path, *arguments: str, owner: os.stat_result | None = None) -> bytes:
-    """Give what git prints about a repository; raise `CommandFailed` with what it complains about."""
-    done = run_git([f"--git-dir={git_dir}", *arguments], owner=owner)
+def read_git(
+    git_dir: Path, *arguments: str, owner: os.stat_result | None = None, timeout: float = _PATIENCE
+) -> bytes:
+    """Give what git prints about a repository; raise `CommandFailed` with what it complains about.
+
+    `timeout` is in seconds.
+    """
+    done = run_git([f"--git-dir={git_dir}", *arguments], owner=owner, timeout=timeout)
     if done.returncode:
         said = os.fsdecode(done.stderr).strip()
         raise CommandFailed(f"git {arguments[0]} failed for {git_dir} ({said})", "correct the repository")
@@ -150,13 +163,17 @@ def read_git(git_dir: Path, *arguments: str, owner: os.stat_result | None = None
 
 
 def run_git(
-    arguments: list[str], extra: dict[str, str] | None = None, owner: os.stat_result | None = None
+    arguments: list[str],
+    extra: dict[str, str] | None = None,
+    owner: os.stat_result | None = None,
+    timeout: float = _PATIENCE,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git with an environment that says nothing about other repositories.
 
     An administrator names the repository, which may belong to somebody else: none of the commands used here
     runs anything a repository's configuration could name, so that it need not be declared safe first. With
-    the status of a file, git has the rights of its owner.
+    the status of a file, git has the rights of its owner. After `timeout` seconds it is stopped, and
+    `CommandFailed` is raised.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
     environ |= {"LC_ALL": "C"} | (extra or {})
@@ -168,6 +185,19 @@ def run_git(
         environ |= dict.fromkeys(("GIT_CONFIG_GLOBAL", "HOME", "XDG_CONFIG_HOME"), os.devnull)
     try:
         nothing = subprocess.DEVNULL
-        return subprocess.run(command, env=environ, stdin=nothing, capture_output=True, check=False, **rights)
+        return subprocess.run(
+            command,
+            env=environ,
+            stdin=nothing,
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            **rights,
+        )
     except FileNotFoundError as error:
         raise CommandFailed("git is not installed, or not on PATH", "install git") from error
+    except subprocess.TimeoutExpired as error:
+        raise CommandFailed(
+            f"git did not answer within {timeout:.0f} s ({' '.join(arguments)})",
+            "look for what it waits for: a pipe that the repository's configuration includes, a file system",
+        ) from error

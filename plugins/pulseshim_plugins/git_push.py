@@ -90,9 +90,8 @@ def _next_push(
     known = bool(record.get("url"))
     announced = state.get(f"refs:{path}") if known else _refs_before(repository, invocation, lines)
     recorded_at = int(invocation.recorded_at.timestamp() * 1_000_000)
-    latest = int(record.get("recorded_at", "0"))
+    late, latest = _order(record, recorded_at, time.time_ns() // 1000)
     elsewhere = {line.ref for line in lines if known and announced.get(readable(line.ref)) != line.old}
-    late = recorded_at < latest
     if elsewhere and not late:
         state.count("unannounced")
         log.info("refs changed unannounced", extra={"repository": path, "refs": len(elsewhere)})
@@ -104,7 +103,7 @@ def _next_push(
     ahead, gaps = fill(state.get(f"gaps:{path}"), announced, news if known else [], recorded_at)
     state.set(f"gaps:{path}", gaps)
     state.set(f"refs:{path}", _after(announced, ahead if known else news))
-    remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(max(recorded_at, latest))}
+    remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(latest)}
     state.set(f"repository:{path}", remembered)
     return GitPush(
         id=invocation.id,
@@ -116,6 +115,18 @@ def _next_push(
         options=_push_options(invocation.environ),
         updates=updates,
     )
+
+
+def _order(record: Mapping[str, str], recorded_at: int, now: int) -> tuple[bool, int]:
+    """Say whether a push comes after one that was recorded later, and give when the latest was recorded.
+
+    All times are in microseconds since 1970. None counts as later than now: where a clock was ahead and was
+    set back, each push would come late until then.
+    """
+    latest = int(record.get("recorded_at", "0"))
+    if latest > now:
+        latest = 0
+    return recorded_at < latest, max(min(recorded_at, now), latest)
 
 
 def drift(path: str, announced: Refs, *, timeout: float) -> list[Drift]:

@@ -81,6 +81,10 @@ class GitTimedOut(GitFailed):
     """git took longer than the plugin's `timeout` for one push, and was killed."""
 
 
+class OutOfMemory(GitFailed):
+    """git needed more memory than it is given: look for what is so large, then retry what was parked."""
+
+
 class ObjectsGone(GitFailed):
     """What was asked for is not in the repository any more: go on with what is known."""
 
@@ -123,15 +127,18 @@ class Repository:
             yield from (line.rstrip(b"\n") for line in output)
 
     @contextmanager
-    def running(self, arguments: Sequence[str], given: Iterable[str] = ()) -> Iterator[IO[bytes]]:
+    def running(
+        self, arguments: Sequence[str], given: Iterable[str] = (), *, memory: int = 0
+    ) -> Iterator[IO[bytes]]:
         """Run a git command with lines of standard input, and give what it prints as a stream.
 
-        Leaving early ends it. Raises `ObjectsGone` where objects are missing, `GitTimedOut` at the deadline.
+        `memory` is the most that it may take, in KiB; 0: any. Leaving early ends it. Raises `ObjectsGone`
+        where objects are missing, `GitTimedOut` at the deadline, `OutOfMemory` where `memory` is too little.
         """
         with tempfile.TemporaryFile() as stdin:
             stdin.writelines(line.encode() + b"\n" for line in given)
             stdin.seek(0)
-            process = self._start(arguments, stdin)
+            process = self._start(arguments, stdin, memory)
         late = Event()
         said: deque[bytes] = deque(maxlen=20)
         watch = Timer(max(self.deadline - time.monotonic(), 0.0), _stop, (process, late))
@@ -163,13 +170,14 @@ class Repository:
         if finished and status != 0:
             raise _failure(self.path, arguments[0], status, b"".join(said))
 
-    def _start(self, arguments: Sequence[str], stdin: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def _start(self, arguments: Sequence[str], stdin: IO[bytes], memory: int) -> "subprocess.Popen[bytes]":
         """Start git. GitPython lends a command the whole environment of this process: `env -i` drops it."""
         environment = {**_ENVIRONMENT, "PATH": os.environ.get("PATH", os.defpath), "GIT_DIR": self.path}
         # Each directory is the repository's own, so that no configuration leads elsewhere.
         environment |= {"GIT_COMMON_DIR": self.path, "GIT_WORK_TREE": self.path}
         settings = [word for setting in (*_SETTINGS, "safe.directory=*") for word in ("-c", setting)]
         command = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
+        command += ["sh", "-c", f'ulimit -d {memory} && exec "$@"', "sh"] if memory else []
         command += [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", "--no-pager", *settings, *arguments]
         try:
             wrapper: Any = Git("/").execute(
@@ -211,6 +219,8 @@ def _failure(path: str, command: str, status: int, said: bytes) -> GitFailed:
     text = said.decode(errors="backslashreplace").strip()
     if b"ermission denied" in said:
         return _unreadable(path, text)
+    if b"ut of memory" in said:
+        return OutOfMemory(f"git {command} in {path} needs too much memory: {text}", "look what is so large")
     if status == _DIED and any(sign in said.lower() for sign in _GONE):
         return ObjectsGone(f"{path} lacks objects: {text}")
     return GitFailed(f"git {command} in {path} failed ({status}): {text}", "correct that and retry")

@@ -20,7 +20,14 @@ from typing import Literal
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.hg_repository import hgrc_setting, hgrc_settings
 from pulseshim_plugins.hg_trust import untrusted
-from pulseshim_plugins.installation import file_status, open_directory, read_file, replace_file, shipped
+from pulseshim_plugins.installation import (
+    file_status,
+    open_directory,
+    read_file,
+    read_hook,
+    replace_file,
+    shipped,
+)
 
 HOOK_FILE = "pulseshim_hg.py"
 """The name of the copy of the hook in `.hg`."""
@@ -61,7 +68,7 @@ def show(place: Path) -> HookState:
         return HookState(repository=repository, hgrc=hgrc, version="absent")
     file = files[-1] if files else hook.removeprefix("python:").rpartition(":")[0]
     try:
-        is_current = bool(files) and Path(file).read_bytes() == shipped(_SHIPPED)
+        is_current = bool(files) and read_hook(Path(file)) == shipped(_SHIPPED)
     except OSError:
         is_current = False
     return HookState(
@@ -142,7 +149,7 @@ def find_repository(place: Path) -> Path:
     """Give the directory that holds the `.hg` of a repository: of a share, the one it shares the store of."""
     hg = place / ".hg"
     try:
-        shared = os.fsdecode((hg / "sharedpath").read_bytes()).rstrip("\n")
+        shared = os.fsdecode(read_hook(hg / "sharedpath")).rstrip("\n")
         hg = hg / shared
     except OSError:
         pass

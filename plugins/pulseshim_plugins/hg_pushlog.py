@@ -1,7 +1,7 @@
 """The database of the pushlog extension, `.hg/pushlog2.db`, where a repository has one.
 
 Its tables are `pushlog (id, user, date)` and `changesets (pushid, rev, node)`. It is somebody else's file:
-only plain values are taken, within a time limit.
+only plain values of a sensible length are taken, within a time limit.
 """
 
 import os
@@ -21,6 +21,9 @@ JOIN pushlog ON pushlog.id = changesets.pushid WHERE changesets.node IN ({marks}
 _AT_ONCE = 500
 _STEPS = 100_000
 _BUSY_SECONDS = 10.0
+_LONGEST_VALUE = 1 << 16
+# SQLite opens these beside a database, and waits for ever where one is a pipe.
+_BESIDE = ("-journal", "-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,6 +48,8 @@ def pushes_of(repository: str, nodes: Iterable[str], deadline: float) -> dict[st
 
     Raises `HgFailed` where the database cannot be read.
     """
+    for name in _BESIDE:
+        _check_regular(repository, _file(repository) + name)
     uri = f"file:{quote(os.fsencode(_file(repository)))}?mode=ro"
     wanted, found = sorted(set(nodes)), {}
     try:
@@ -52,6 +57,8 @@ def pushes_of(repository: str, nodes: Iterable[str], deadline: float) -> dict[st
     except sqlite3.Error as error:
         raise _unreadable(repository, error) from error
     try:
+        # A view of a few bytes may stand for gigabytes.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         connection.execute("PRAGMA trusted_schema = OFF")
         for start in range(0, len(wanted), _AT_ONCE):
@@ -77,7 +84,16 @@ def _file(repository: str) -> str:
     return os.path.join(repository, ".hg", "pushlog2.db")
 
 
-def _unreadable(repository: str, error: sqlite3.Error) -> HgFailed:
+def _check_regular(repository: str, path: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        raise _unreadable(repository, f"{path} is no regular file")
+
+
+def _unreadable(repository: str, error: sqlite3.Error | str) -> HgFailed:
     return HgFailed(
         f"the pushlog of {repository} cannot be read ({error})",
         "let the account of the runtime read it, then retry what was parked",

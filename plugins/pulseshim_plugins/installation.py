@@ -15,6 +15,8 @@ from pathlib import Path
 from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import prepare
 
+_LONGEST_HOOK = 1 << 20
+
 
 def shipped(name: str) -> bytes:
     """Give a hook file as it is shipped: from the checkout this runs in, or beside the package."""
@@ -29,6 +31,19 @@ def shipped(name: str) -> bytes:
         if file.as_posix().endswith(f"share/pulseshim/{name}"):
             return Path(str(file.locate())).read_bytes()
     raise CommandFailed("the hook file that pulseshim ships is not there", "install pulseshim again")
+
+
+def read_hook(path: Path) -> bytes:
+    """Give what a file of a repository holds, its first MiB at most: its owner may wish the reader harm.
+
+    Raises `OSError` where it cannot be read, or is no regular file.
+    """
+    # O_NONBLOCK: opening a fifo must not wait for a writer.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(file, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return stream.read(_LONGEST_HOOK)
 
 
 def prepare_spool(spool: Path, recorders: str) -> None:
@@ -87,8 +102,11 @@ def file_status(directory: int, name: str) -> os.stat_result | None:
 
 def read_file(directory: int, name: str) -> bytes:
     """Give what is in a file of a directory; empty where there is none. Raises `OSError`."""
-    if file_status(directory, name) is None:
+    status = file_status(directory, name)
+    if status is None:
         return b""
+    if status.st_size > _LONGEST_HOOK:
+        raise OSError(errno.EFBIG, "it is no file of settings, so large", name)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(name, flags, dir_fd=directory), "rb") as stream:
         return stream.read()

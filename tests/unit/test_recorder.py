@@ -143,3 +143,18 @@ def test_what_others_record_can_be_read_by_the_owner_of_the_spool(tmp_path: Path
 
     mode = stat.S_IMODE((spool / "new" / NAME).stat().st_mode)
     assert mode == (0o644 if owned_by_another else 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root records where only the owner may")
+@pytest.mark.parametrize("recorders", ["owner", "group"])
+def test_what_root_records_can_be_read_by_the_group_of_the_spool(tmp_path: Path, recorders: str) -> None:
+    """A closed spool takes what root records, a baseline for example; who recorded it can still be seen."""
+    spool = tmp_path / "spool"
+    prepare(os.fsencode(spool), recorders)
+    for place in (spool / "tmp", spool / "new"):
+        os.chown(place, 65534, 65534)
+
+    put(spool)
+
+    status = (spool / "new" / NAME).stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (0, 65534, 0o640)

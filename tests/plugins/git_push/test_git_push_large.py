@@ -112,3 +112,28 @@ def test_a_tag_with_a_very_long_message_is_cut(pushes: "Pushes") -> None:
     assert updates["v1"]["tag"]["message_truncated"] is True
     assert updates["v1"]["tag"]["message"].startswith("word word")
     assert updates["v2"]["tag"]["message"] == "Short\n"
+
+
+def test_files_too_large_to_be_compared_are_told_without_renames(pushes: "Pushes") -> None:
+    """They fill no memory. One that only moved is renamed as ever, and so are those of other commits."""
+    text = "".join(f"{line}\n" for line in range(1000))
+    (pushes.work / "large").write_bytes(b"a" * (150 << 20))
+    pushes.commit(before=text, moved=text * 2, after=text * 3)
+    pushes.updates("main")
+    (pushes.work / "before").rename(pushes.work / "before-new")
+    pushes.commit(**{"before-new": text + "more"})
+    for name in ("large", "moved"):
+        (pushes.work / name).rename(pushes.work / f"{name}-new")
+    with (pushes.work / "large-new").open("ab") as file:
+        file.write(b"b")
+    pushes.commit()
+    (pushes.work / "after").rename(pushes.work / "after-new")
+    pushes.commit(**{"after-new": text * 3 + "more"})
+
+    (update,) = pushes.updates("main")
+
+    assert [[(file["change"], file["path"]) for file in each["files"]] for each in update["commits"]] == [
+        [("renamed", "before-new")],
+        [("removed", "large"), ("added", "large-new"), ("renamed", "moved-new")],
+        [("renamed", "after-new")],
+    ]

@@ -1,7 +1,6 @@
 """What is remembered between pushes, so that each commit is announced once."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,33 +139,6 @@ def test_drift_names_refs_that_are_not_as_announced(pushes: "Pushes") -> None:
     ]
 
 
-def test_a_parked_push_that_comes_late_sets_nothing_back(pushes: "Pushes") -> None:
-    """A push that is retried after later ones is told, and leaves what those announced."""
-    pushes.commit("One")
-    first = pushes.push("main")
-    two = pushes.commit("Two")
-    parked = replace(pushes.push("main"), recorded_at=first.recorded_at + timedelta(seconds=1))
-    three = pushes.commit("Three")
-    third = replace(pushes.push("main"), recorded_at=first.recorded_at + timedelta(seconds=2))
-
-    payloads = pushes.read(first, third, parked)
-
-    assert ids(payloads[2]) == [two]
-    assert pushes.state.get(f"refs:{pushes.bare}") == {"refs/heads/main": three}
-
-
-def test_a_clock_that_was_set_back_loses_no_ref(pushes: "Pushes") -> None:
-    """Pushes that follow one another are in order, whatever their times say."""
-    pushes.commit("One")
-    first = pushes.push("main")
-    two = pushes.commit("Two")
-    second = replace(pushes.push("main"), recorded_at=first.recorded_at - timedelta(hours=1))
-
-    pushes.read(first, second)
-
-    assert pushes.state.get(f"refs:{pushes.bare}") == {"refs/heads/main": two}
-
-
 def test_a_private_repository_is_counted_and_not_told(pushes: "Pushes") -> None:
     """Without a public URL there is no message, and its refs are not kept."""
     pushes.options["repositories"] = {"/elsewhere": "https://git.example.org"}
@@ -245,42 +217,3 @@ def test_an_empty_push_is_none(pushes: "Pushes") -> None:
     """Nothing recorded, nothing told, nothing counted."""
     assert pushes.read(pushes.recorded(b"")) == []
     assert pushes.state.entries == {}
-
-
-@pytest.mark.parametrize("order", [(1, 0), (2, 1, 0), (2, 0, 1)])
-def test_pushes_whose_hooks_overtook_each_other_leave_the_latest_value(
-    pushes: "Pushes", order: tuple[int, ...]
-) -> None:
-    """Each commit is told once, and what is announced in the end is what the ref is."""
-    pushes.commit()
-    pushes.read(pushes.push("main"))
-    commits, recorded = [], []
-    for _ in order:
-        commits.append(pushes.commit())
-        recorded.append(pushes.push("main"))
-    at = recorded[0].recorded_at
-    overtaken = [
-        replace(recorded[number], recorded_at=at + timedelta(milliseconds=place))
-        for place, number in enumerate(order)
-    ]
-
-    payloads = pushes.read(*overtaken)
-
-    told = [commit["id"] for payload in payloads for commit in payload["updates"][0]["commits"]]
-    assert sorted(told) == sorted(commits)
-    assert drift_of(pushes) == []
-
-
-def test_a_push_back_to_a_value_that_came_unannounced_is_announced(pushes: "Pushes") -> None:
-    """It only looks like one that was overtaken: what was announced is the value that it began with."""
-    first = pushes.commit()
-    pushes.read(pushes.push("main"))
-    second = pushes.commit()
-    pushes.git("push", "-q", "origin", f"{second}:refs/heads/aside")
-    pushes.git("update-ref", "refs/heads/main", second, first, cwd=pushes.bare)
-    pushes.commit()
-    pushes.read(pushes.push("main"))
-
-    pushes.read(pushes.push("--force", f"{second}:main"))
-
-    assert [drift.ref for drift in drift_of(pushes)] == ["refs/heads/aside"]

@@ -31,6 +31,17 @@ def test_an_annotated_tag_is_described(pushes: "Pushes") -> None:
     }
 
 
+def test_the_message_of_a_tag_ends_at_its_first_nul(pushes: "Pushes") -> None:
+    """As that of a commit does, whatever follows."""
+    tip = pushes.commit("Base")
+    text = f"object {tip}\ntype commit\ntag v1\ntagger A <a@b> 1 +0000\n\nRelease\0hidden\n".encode()
+    tag = pushes.git("hash-object", "-t", "tag", "-w", "--literally", "--stdin", stdin=text)
+
+    (update,) = pushes.updates(f"{tag}:refs/tags/v1")
+
+    assert update["tag"]["message"] == "Release"
+
+
 def test_a_tag_of_a_tag_names_the_inner_tag(pushes: "Pushes") -> None:
     """A nested tag points to a tag, and its commits are still found."""
     pushes.commit("Base")

@@ -33,6 +33,20 @@ def test_after_a_nack_messages_go_one_at_a_time_until_it_is_through(bench: Bench
     assert (bench.held, bench.publisher.most) == ("abcd", 1)
 
 
+def test_what_is_confirmed_behind_a_nacked_message_has_overtaken_it(bench: Bench) -> None:
+    """What the broker has cannot be taken back, and is not repeated; what has no confirm stays in order."""
+    for name in "bd":
+        bench.publisher.nack[id_of(name)] = 1
+    bench.store("abcde")
+    bench.relay.turn()
+    bench.store("fg")
+
+    bench.turns()
+
+    assert bench.held == "acebdfg"
+    assert [envelope.sequence for envelope in bench.publisher.held] == [1, 3, 5, 2, 4, 6, 7]
+
+
 def test_what_is_stored_during_a_nack_waits_behind_it(bench: Bench) -> None:
     """A message never overtakes an older one that is nacked again and again."""
     bench.publisher.nack[id_of("a")] = 3

@@ -114,6 +114,11 @@ def make_without_a_time(place: Path) -> None:
     place.write_bytes(place.read_bytes().replace(b"recorded_at=", b"recorded_at=1e"))
 
 
+def make_another_time(place: Path) -> None:
+    later = b"recorded_at=%d" % (221_845_392_000 * 10**9)
+    place.write_bytes(place.read_bytes().replace(b"recorded_at=%d" % NOW, later))
+
+
 def make_far_off(place: Path) -> None:
     place.write_bytes(place.read_bytes().replace(b"recorded_at=", b"recorded_at=" + b"9" * 5000))
 
@@ -131,6 +136,7 @@ def make_far_off(place: Path) -> None:
         (make_empty, "it is empty"),
         (make_foreign, "it does not begin with pulseshim-invocation/1"),
         (make_other_id, "its name and its text give two different ids"),
+        (make_another_time, "its name and its text give two different times"),
         (make_without_feed, "a field is missing or wrong (b'feed')"),
         (make_without_a_time, "a field is missing or wrong (invalid literal for int()"),
         (make_far_off, "a field is missing or wrong (Exceeds the limit"),

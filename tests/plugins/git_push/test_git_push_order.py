@@ -1,0 +1,124 @@
+"""The order of pushes: read late, recorded by a wrong clock, or by hooks that overtook each other."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pulseshim import Invocation
+from pulseshim_plugins.git_push import drift
+
+if TYPE_CHECKING:
+    from tests.plugins.git_push.conftest import Pushes
+
+
+def recorded_earlier(recorded: Invocation, *, minutes: int) -> Invocation:
+    """Give an invocation as it would be, had its hook been at work so many minutes before."""
+    return replace(recorded, recorded_at=recorded.recorded_at - timedelta(minutes=minutes))
+
+
+def ids(payload: dict[str, Any]) -> list[str]:
+    """Give the commits that a message tells."""
+    return [commit["id"] for update in payload["updates"] for commit in update["commits"]]
+
+
+def drifted(pushes: "Pushes") -> list[str]:
+    """Give the names of refs that are not what is remembered as announced."""
+    announced = pushes.state.get(f"refs:{pushes.bare}")
+    return [each.ref for each in drift(str(pushes.bare), announced, timeout=30)]
+
+
+def remember_a_time(pushes: "Pushes", *, minutes: int) -> None:
+    """Change when the latest push was recorded to so many minutes later, as a clock would that is ahead."""
+    key = f"repository:{pushes.bare}"
+    record = pushes.state.get(key)
+    pushes.state.set(key, {**record, "recorded_at": str(int(record["recorded_at"]) + minutes * 60 * 10**6)})
+
+
+def test_a_parked_push_that_comes_late_sets_nothing_back(pushes: "Pushes") -> None:
+    """A push that is retried after later ones is told, and leaves what those announced."""
+    pushes.commit("One")
+    first = recorded_earlier(pushes.push("main"), minutes=3)
+    two = pushes.commit("Two")
+    parked = recorded_earlier(pushes.push("main"), minutes=2)
+    three = pushes.commit("Three")
+    third = recorded_earlier(pushes.push("main"), minutes=1)
+
+    payloads = pushes.read(first, third, parked)
+
+    assert ids(payloads[2]) == [two]
+    assert pushes.state.get(f"refs:{pushes.bare}") == {"refs/heads/main": three}
+
+
+@pytest.mark.parametrize("at_reading", [False, True])
+@pytest.mark.parametrize("minutes", [1, 23 * 60])
+def test_after_a_clock_that_was_ahead_nothing_is_told_twice(
+    pushes: "Pushes", minutes: int, *, at_reading: bool
+) -> None:
+    """Its push does not make later ones late, whose news would be forgotten, whatever clock read it."""
+    pushes.commit("One")
+    pushes.read(recorded_earlier(pushes.push("main"), minutes=-minutes))
+    if at_reading:
+        remember_a_time(pushes, minutes=minutes)
+    two = pushes.commit("Two")
+    pushes.git("push", "-q", "origin", f"{two}:refs/heads/aside")
+    pushes.git("update-ref", "refs/heads/main", two, cwd=pushes.bare)
+    pushes.git("update-ref", "-d", "refs/heads/aside", cwd=pushes.bare)
+    three = pushes.commit("Three")
+
+    payloads = pushes.read(pushes.push("main"), pushes.push("main:branch"))
+
+    assert [ids(payload) for payload in payloads] == [[three], []]
+    assert drifted(pushes) == []
+
+
+def test_a_clock_that_was_set_back_loses_no_ref(pushes: "Pushes") -> None:
+    """Pushes that follow one another are in order, whatever their times say."""
+    pushes.commit("One")
+    first = pushes.push("main")
+    two = pushes.commit("Two")
+    second = replace(pushes.push("main"), recorded_at=first.recorded_at - timedelta(hours=1))
+
+    pushes.read(first, second)
+
+    assert pushes.state.get(f"refs:{pushes.bare}") == {"refs/heads/main": two}
+
+
+@pytest.mark.parametrize("order", [(1, 0), (2, 1, 0), (2, 0, 1)])
+def test_pushes_whose_hooks_overtook_each_other_leave_the_latest_value(
+    pushes: "Pushes", order: tuple[int, ...]
+) -> None:
+    """Each commit is told once, and what is announced in the end is what the ref is."""
+    pushes.commit()
+    pushes.read(pushes.push("main"))
+    commits, recorded = [], []
+    for _ in order:
+        commits.append(pushes.commit())
+        recorded.append(pushes.push("main"))
+    at = recorded[0].recorded_at
+    overtaken = [
+        replace(recorded[number], recorded_at=at + timedelta(milliseconds=place))
+        for place, number in enumerate(order)
+    ]
+
+    payloads = pushes.read(*overtaken)
+
+    told = [commit["id"] for payload in payloads for commit in payload["updates"][0]["commits"]]
+    assert sorted(told) == sorted(commits)
+    assert drifted(pushes) == []
+
+
+def test_a_push_back_to_a_value_that_came_unannounced_is_announced(pushes: "Pushes") -> None:
+    """It only looks like one that was overtaken: what was announced is the value that it began with."""
+    first = pushes.commit()
+    pushes.read(pushes.push("main"))
+    second = pushes.commit()
+    pushes.git("push", "-q", "origin", f"{second}:refs/heads/aside")
+    pushes.git("update-ref", "refs/heads/main", second, first, cwd=pushes.bare)
+    pushes.commit()
+    pushes.read(pushes.push("main"))
+
+    pushes.read(pushes.push("--force", f"{second}:main"))
+
+    assert drifted(pushes) == ["refs/heads/aside"]
