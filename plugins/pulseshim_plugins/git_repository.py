@@ -219,7 +219,7 @@ def _failure(path: str, command: str, status: int, said: bytes) -> GitFailed:
     text = said.decode(errors="backslashreplace").strip()
     if b"ermission denied" in said:
         return _unreadable(path, text)
-    if b"ut of memory" in said:
+    if b"ut of memory" in said or b"annot allocate memory" in said:
         return OutOfMemory(f"git {command} in {path} needs too much memory: {text}", "look what is so large")
     if status == _DIED and any(sign in said.lower() for sign in _GONE):
         return ObjectsGone(f"{path} lacks objects: {text}")
