@@ -174,7 +174,7 @@ def _read(
     repository: Repository, renames: str, ids: Sequence[str], budget: int, left: int
 ) -> Iterator[tuple[Commit, int]]:
     """Give commits, each with the least that its JSON can take, until that is over `left` bytes."""
-    # Without comparing contents, what git takes depends on the number of files alone, and nothing helps but it.
+    # Where no contents are compared, what git takes depends on the number of files, and that is as it is.
     memory = _MEMORY_KIB if renames == _SIMILAR else 0
     with repository.running((*_LOG, renames), ids, memory=memory) as output:
         tokens = chain.from_iterable(_tokens(output, budget))
