@@ -73,9 +73,7 @@ def test_changesets_that_came_again_are_announced_once_more_and_no_others(server
 
 
 @pytest.mark.parametrize("between", [False, True])
-def test_of_a_push_that_lost_a_changeset_the_others_are_announced(
-    server: "HgServer", *, between: bool
-) -> None:
+def test_of_a_push_that_lost_a_changeset_the_rest_is_announced(server: "HgServer", *, between: bool) -> None:
     """Also where another push's changeset came to stand in its place, so that their number is the same."""
     repository = server.init()
     clone = server.clone(repository)
