@@ -22,6 +22,8 @@ import signal
 import threading
 
 threading.Thread(target=threading.Event().wait, daemon=True).start()
+# As at a terminal: what is started in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 fsync, done = os.fsync, []
 
 def interrupted(file):

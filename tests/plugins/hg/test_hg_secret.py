@@ -34,11 +34,11 @@ def test_a_bookmark_on_what_was_secret_is_not_told_of(server: "HgServer", here: 
     base = here.node(".")
     secret = here.commit("hush", "--secret", file="a")
     here("bookmark", "-q", "-r", secret, "embargoed")
-    (committed, marked) = server.invocations()
+    invocations = server.invocations()
     here("update", "-q", base)
     take_away(server, here, way, secret)
 
-    events = [*server.read(committed), *server.read(marked)]
+    events = [event for invocation in invocations for event in server.read(invocation)]
 
     assert events == []
 
