@@ -31,7 +31,7 @@ class Shell:
         self._read = 0
         self._mark = f"--{secrets.token_hex(8)}--"
         self._environ = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(root / "packages"),
             "GIT_CONFIG_GLOBAL": os.devnull,
