@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pulseshim.feed import Invocation
     from tests.plugins.hg.conftest import Client, HgServer
 
-MANY = 250
+MANY = 120
 
 
 class CountingServers(Servers):
