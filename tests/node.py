@@ -24,6 +24,8 @@ import trustme
 START_SECONDS = 60
 STOP_SECONDS = 15
 CTL_SECONDS = 180
+# Linux gives out ports from 32768 on. One of those, free a moment ago, may be a connection's by now.
+_FIRST_PORT, _PORTS = 10_000, 20_000
 INSTALL = "install it: apt-get install rabbitmq-server (or name another in $PULSESHIM_TEST_RABBITMQ_SERVER)"
 
 CONFIGURATION = """\
@@ -44,12 +46,22 @@ management.tcp.port = {management_port}
 """
 
 
+def free_ports(count: int) -> list[int]:
+    """Give different free TCP ports of the loopback interface, such as nobody gets who asks for any."""
+    found: set[int] = set()
+    with contextlib.ExitStack() as listeners:
+        while len(found) < count:
+            port = _FIRST_PORT + secrets.randbelow(_PORTS)
+            listener = listeners.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                found.add(port)
+    return list(found)
+
+
 def free_port() -> int:
-    """Give a TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Give one such port."""
+    return free_ports(1)[0]
 
 
 class RabbitMQ:
@@ -61,9 +73,7 @@ class RabbitMQ:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = free_port()
-        self.tls_port = free_port()
-        self.management_port = free_port()
+        self.port, self.tls_port, self.management_port, *self._inner_ports = free_ports(5)
         self.ca = trustme.CA()
         self.ca_file = directory / "ca.pem"
         self._programs = _server_directory()
@@ -184,11 +194,11 @@ class RabbitMQ:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(self._inner_ports[0]),
             "RABBITMQ_NODENAME": f"pulseshim-{self.port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(self._inner_ports[1]),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": loopback_only,
             "RABBITMQ_CTL_ERL_ARGS": loopback_only,
             "RABBITMQ_CONF_ENV_FILE": str(directory / "environment.conf"),
