@@ -29,10 +29,17 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 def in_turn(rounds: int, *actions: Callable[[], float]) -> list[list[float]]:
-    """Give what each action measured in each round; the actions of a round are run one after the other."""
+    """Give what each action measured in each round; the actions of a round are run one after the other.
+
+    Every other round goes backwards, so that none has the better place.
+    """
     for action in actions:
         action()
-    measured = [[action() for action in actions] for _ in range(rounds)]
+    measured = []
+    for number in range(rounds):
+        order = actions if number % 2 == 0 else actions[::-1]
+        found = [action() for action in order]
+        measured.append(found if number % 2 == 0 else found[::-1])
     return [list(column) for column in zip(*measured, strict=True)]
 
 

@@ -33,7 +33,7 @@ from pulseshim_shims.hg_code import code_messages
 from tests.hg_fill import fill
 
 _PUSHED = 60
-_PUSH_ROUNDS = 40
+_PUSH_ROUNDS = 80
 _ADDED = 5
 _READ = 10_000
 _READ_ROUNDS = 3
