@@ -61,12 +61,19 @@ def carry_out(
     wait_until(ground.hooks_are_quiet, "the hooks have recorded everything")
 
 
-def heal(ground: Ground) -> Counter[str]:
-    """Let everything go out, what is parked by `parked retry`, and give how much of each kind was parked."""
+def heal(ground: Ground) -> tuple[Counter[str], set[str]]:
+    """Let everything go out, what is parked by `parked retry`.
+
+    Give how much of each kind was parked, and the ids of the messages: who is killed behind the commit that
+    parks one does not log it.
+    """
     wait_until(lambda: _left(ground) == 0, "spool and outbox are empty")
     kinds: Counter[str] = Counter()
+    messages: set[str] = set()
     for item in ground.parked():
         kinds[item["kind"]] += 1
+        if item["kind"] == "envelope":
+            messages.add(item["subject"])
         assert any(words in item["cause"] for words in REASONS[item["kind"]]), item
         if item["kind"] == "file":
             ground.verb("parked", "discard", str(item["id"]))
@@ -78,7 +85,7 @@ def heal(ground: Ground) -> Counter[str]:
     if ground.parked():
         assert ground.verb("parked", "retry", "--all").returncode == 0
     wait_until(lambda: _left(ground) == 0 and not ground.parked(), "what was parked has gone out")
-    return kinds
+    return kinds, messages
 
 
 def _raise_limit(ground: Ground) -> None:
@@ -103,11 +110,11 @@ def soak(
     carry_out(ground, steps, random.Random(seed), tell)
     polled = ground.polled
     wait_until(lambda: _polled(ground) == polled, "the poll feed has read everything")
-    kinds = heal(ground)
+    kinds, parked = heal(ground)
     starts = len(ground.service.ends) + 1
     stopped = ground.service.stop()
     drained = ground.verb("drain")
-    verdict = judge(ground)
+    verdict = judge(ground, parked)
     assert (stopped, drained.returncode) == (0, 0), drained.stderr
     return Outcome(faults(list(steps)), verdict, kinds, starts, Counter(ground.service.ends))
 

@@ -25,8 +25,11 @@ class Verdict:
     parked: int
 
 
-def judge(ground: Ground) -> Verdict:
-    """Assert that the consumer has what was accepted, and give what was counted."""
+def judge(ground: Ground, parked: set[str]) -> Verdict:
+    """Assert that the consumer has what was accepted, and give what was counted.
+
+    `parked` are the ids of the messages that went out by `parked retry`.
+    """
     messages = ground.vhost.take(ground.queue)
     first = _first_copies(messages)
     tries = ground.tries()
@@ -44,7 +47,8 @@ def judge(ground: Ground) -> Verdict:
     for event, (key, number) in accepted.items():
         body = came[event]
         assert (body["_meta"]["routing_key"], body["payload"]["number"]) == (key, number)
-    nacked, parked = _ids(ground, "message nacked"), _ids(ground, "envelope parked")
+    nacked = _ids(ground, "message nacked")
+    assert _ids(ground, "envelope parked") <= parked
     _check_order(first.values(), nacked | parked)
     return Verdict(len(accepted), len(messages), len(messages) - len(first), len(nacked), len(parked))
 
