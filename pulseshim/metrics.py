@@ -26,6 +26,7 @@ _Family = CounterMetricFamily | GaugeMetricFamily
 
 _CONNECTIONS = 16
 _SILENCE = 10.0
+_CROWDED = 2.0
 
 
 class RuntimeCollector(Collector):
@@ -101,8 +102,8 @@ def store_metrics(now: Figures, at: int) -> Iterator[_Family]:
 class _Server(ThreadingMixIn, WSGIServer):
     """Answers each connection in a thread of its own, so that none keeps the others, or the end, waiting.
 
-    Of more than `_CONNECTIONS` the oldest gives way; where twice as many are being answered, a new one is
-    refused.
+    Of more than `_CONNECTIONS` the oldest gives way. While twice as many are being answered a new one waits,
+    and is refused after `_CROWDED` seconds.
     """
 
     daemon_threads = True
@@ -111,23 +112,26 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def __init__(self, *arguments: Any) -> None:
         self._open: list[socket.socket] = []
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         super().__init__(*arguments)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the parent's
-        with self._lock:
-            if len(self._open) >= 2 * _CONNECTIONS:
-                return False
+        with self._changed:
             for oldest in self._open[: len(self._open) + 1 - _CONNECTIONS]:
                 with suppress(OSError):  # whoever it was may have gone
                     oldest.shutdown(socket.SHUT_RDWR)
+            if not self._changed.wait_for(lambda: len(self._open) < 2 * _CONNECTIONS, _CROWDED):
+                return False
             self._open.append(request)
         return True
 
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock, suppress(ValueError):  # one that was refused is not among them
-            self._open.remove(request)
-        super().shutdown_request(request)
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:  # only now, so that it is threads that are counted
+            with self._changed:
+                self._open.remove(request)
+                self._changed.notify()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the parent's
         log.debug("metrics connection lost", extra={"error": repr(sys.exception())})
