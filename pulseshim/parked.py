@@ -143,30 +143,33 @@ class ParkedItems:
             rows = self._database.query("SELECT coalesce(content, x'') FROM parked WHERE id = ?", (item.id,))
         return bytes(rows[0][0]) if rows else b""
 
-    def retry(self, item: Parked, *, trust: bool = False) -> None:
-        """Put an envelope back into its queue; mark an invocation to be read again.
+    def retry(self, *items: Parked, trust: bool = False) -> None:
+        """Put envelopes back into their queues, mark invocations to be read again: in one step.
 
-        With `trust`, its source is told that a person vouches for it.
+        With `trust`, their source is told that a person vouches for them.
         """
         with self._database.step() as connection:
-            if item.kind == "invocation":
+            for item in items:
+                if item.kind == "invocation":
+                    connection.execute(
+                        "UPDATE parked SET awaiting = 'reader', trusted = ? WHERE id = ?", (trust, item.id)
+                    )
+                    continue
                 connection.execute(
-                    "UPDATE parked SET awaiting = 'reader', trusted = ? WHERE id = ?", (trust, item.id)
+                    "INSERT OR IGNORE INTO pending"
+                    " SELECT coalesce(exchanges.account, parked.account), position"
+                    " FROM parked JOIN envelopes USING (position) LEFT JOIN exchanges USING (exchange)"
+                    " WHERE id = ?",
+                    (item.id,),
                 )
-                return
-            connection.execute(
-                "INSERT OR IGNORE INTO pending SELECT coalesce(exchanges.account, parked.account), position"
-                " FROM parked JOIN envelopes USING (position) LEFT JOIN exchanges USING (exchange)"
-                " WHERE id = ?",
-                (item.id,),
-            )
-            connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
+                connection.execute("DELETE FROM parked WHERE id = ?", (item.id,))
 
-    def discard(self, item: Parked) -> None:
-        """Forget an item for good. Its number in the sequence is seen as a gap by consumers."""
+    def discard(self, *items: Parked) -> None:
+        """Forget items for good, in one step. Consumers see their numbers in the sequence as gaps."""
         with self._database.step() as connection:
-            if connection.execute("DELETE FROM parked WHERE id = ?", (item.id,)).rowcount:
-                connection.execute("DELETE FROM envelopes WHERE position = ?", (item.position,))
+            for item in items:
+                if connection.execute("DELETE FROM parked WHERE id = ?", (item.id,)).rowcount:
+                    connection.execute("DELETE FROM envelopes WHERE position = ?", (item.position,))
 
     def release(self, feeds: Sequence[str]) -> int:
         """Mark to be read again what was parked for a missing feed that is there now; say how many."""

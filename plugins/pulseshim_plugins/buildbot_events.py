@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import urllib3
@@ -39,6 +39,7 @@ _OPEN_SECONDS = 10.0
 _SILENCE_SECONDS = 600.0
 _PIECE = 65536
 _MOST_HINTS = 1000
+_MOST_WAITING = 10_000
 
 
 class EventsLost(Exception):
@@ -178,12 +179,16 @@ class ServerSentEvents:
             while True:
                 for name, text in self._read():
                     if name == "event":
-                        answer = decoded_object(text)
-                        self._queue.put(hints(answer.get("key"), answer.get("message")))
+                        self._keep(decoded_object(text))
         except Exception as error:  # noqa: BLE001 - whatever ends the thread ends what it listens to
             self._queue.put(EventsLost(f"{type(error).__name__}: {error}"))
         finally:
             self._answer.close()
+
+    def _keep(self, answer: dict[str, Any]) -> None:
+        if self._queue.qsize() >= _MOST_WAITING:
+            raise EventsLost(f"{_MOST_WAITING} events have come that nobody had time for")
+        self._queue.put(hints(answer.get("key"), answer.get("message")))
 
     def wait(self, timeout: float) -> list[Hint]:
         """Give the hints that came, or none after `timeout` seconds."""

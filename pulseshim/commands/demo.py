@@ -13,6 +13,7 @@ import msgspec
 
 from pulseshim.account import resolve
 from pulseshim.commands.demo_push import lines
+from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.session import Session, fail
 from pulseshim.commands.terminal import PlainConsole, console
 from pulseshim.consumer import Consumer, Delivery
@@ -107,7 +108,7 @@ def play(session: Session, root: Path, shown: PlainConsole) -> None:
         held_store(session.settings, "demo") as store,
         Consumer(account, "exchange/gitpushes/v1") as consumer,
     ):
-        runtime = session.runtime(store)
+        runtime = runtime_of(session, store)
         runtime.start()
         try:
             for step in STEPS:

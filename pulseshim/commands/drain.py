@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import click
 
 from pulseshim.admission import HELD_BACK
+from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import PARKED, UNREACHED, Session, progress
 from pulseshim.errors import StoreHeld
@@ -76,7 +77,7 @@ def drain(
                     raise
             else:
                 begun()
-                return work_off(session, session.runtime(store), patience, stop)
+                return work_off(session, runtime_of(session, store), patience, stop)
         stop.wait(_LOOK_AT_OTHER)
     return 1
 

@@ -1,7 +1,7 @@
 """`pulseshim parked`: what needs a person."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pulseshim.store import Store, open_store
 
 _ids = click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
 _all = click.option("--all", "everything", is_flag=True, help="All items.")
+_STEP = 500
 
 
 @click.group("parked")
@@ -82,18 +83,21 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool, trust: bo
     does all that; without one, the next pulseshim drain or run.
     """
     store = open_store(session.settings)
-    items = chosen(store, ids, everything=everything)
     stuck = 0
-    for item in items:
-        try:
-            if item.kind == "file":
-                store.spool.bring_back(Path(item.subject))
-        except StoreUnavailable as error:
-            stuck += 1
-            say(f"{item.id}: {error.problem}", "  discard it if its file is gone for good", err=True)
-            continue
-        store.parked.retry(item, trust=trust)
-        click.echo(f"{item.id}: {item.kind} goes on")
+    for some in in_steps(chosen(store, ids, everything=everything)):
+        going = []
+        for item in some:
+            try:
+                if item.kind == "file":
+                    store.spool.bring_back(Path(item.subject))
+            except StoreUnavailable as error:
+                stuck += 1
+                say(f"{item.id}: {error.problem}", "  discard it if its file is gone for good", err=True)
+                continue
+            going.append(item)
+        store.parked.retry(*going, trust=trust)
+        for item in going:
+            click.echo(f"{item.id}: {item.kind} goes on")
     return 1 if stuck else 0
 
 
@@ -104,10 +108,16 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool, trust: bo
 def discard(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
     """Forget items for good. What they announced is lost; a discarded file stays in the spool's aside/."""
     store = open_store(session.settings)
-    for item in chosen(store, ids, everything=everything):
-        store.parked.discard(item)
-        click.echo(f"{item.id}: {item.kind} discarded")
+    for some in in_steps(chosen(store, ids, everything=everything)):
+        store.parked.discard(*some)
+        for item in some:
+            click.echo(f"{item.id}: {item.kind} discarded")
     return 0
+
+
+def in_steps(items: Sequence[Parked]) -> Iterator[Sequence[Parked]]:
+    """Give the items in steps of the store: thousands take no longer than they must."""
+    return (items[start : start + _STEP] for start in range(0, len(items), _STEP))
 
 
 def chosen(store: Store, ids: Sequence[int], *, everything: bool) -> list[Parked]:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from pulseshim.commands.drain import Patience, work_off
+from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.replay import moment
 from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail, progress
@@ -56,7 +57,7 @@ def command(
     session.log()
     begin = _begin(since) if since else None
     with stop_signals() as stop, _held(session) as store:
-        runtime = session.runtime(store)
+        runtime = runtime_of(session, store)
         chosen = choose(runtime, feeds, rewinding=begin is not None)
         if dry_run:
             return _code(show(runtime, chosen, begin))

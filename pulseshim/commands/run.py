@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import click
 
+from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.session import Session
 from pulseshim.metrics import serve
 from pulseshim.store import held_store
@@ -27,7 +28,7 @@ def command(session: Session) -> int:
     session.log()
     with ExitStack() as stack:
         store = stack.enter_context(held_store(session.settings, "run"))
-        runtime = session.runtime(store)
+        runtime = runtime_of(session, store)
         stack.enter_context(serve(session.settings.metrics, runtime))
         stop = stack.enter_context(stop_signals())
         runtime.start()

@@ -1,6 +1,5 @@
 """What one call of the command line works with: settings, plugins, and how it speaks."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +10,9 @@ import click
 from rich.text import Text
 
 from pulseshim import logs, settings
-from pulseshim.account import resolve
 from pulseshim.commands.terminal import PlainConsole, console, printable
 from pulseshim.errors import CommandFailed, SettingsError
 from pulseshim.plugin_manager import PluginManager, installed
-from pulseshim.publisher import Publisher
-from pulseshim.runtime import Runtime
-from pulseshim.store import Store
 
 PARKED = 4
 UNREACHED = 3
@@ -58,21 +53,6 @@ class Session:
         """Begin to log as the settings say."""
         level = "debug" if self.debug else self.settings.log.level
         logs.configure(level, self.settings.log.format)
-
-    def runtime(self, store: Store) -> Runtime:
-        """Give a runtime over a store, with a publisher for each account. Raises `SettingsError`."""
-        broker = self.settings.broker
-        for name in ("", *broker.accounts):
-            resolve(broker, name, os.environ)
-        runtime = Runtime(
-            self.settings,
-            store,
-            self.plugins(),
-            lambda account, exchanges: Publisher(resolve(broker, account, os.environ), exchanges),
-        )
-        if str(broker.url).startswith("memory:"):
-            logging.getLogger(__name__).warning("broker is memory://, no message leaves this process")
-        return runtime
 
 
 def fail(problem: str, remedy: str = "") -> NoReturn:

@@ -154,7 +154,7 @@ class Site:
         status: dict[str, Any] = json.loads(done.stdout)
         return status
 
-    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 30) -> None:
+    def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Wait until a condition holds, or fail with what was waited for and the log."""
         deadline = time.monotonic() + seconds
         while not condition():

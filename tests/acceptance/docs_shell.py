@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-PATIENCE = 30
+PATIENCE = 60
 # Commands that never end by themselves, and what they say when they are ready.
 ENDLESS = {"pulseshim run": "broker connected", "pulseshim tail": "waiting for messages of"}
 

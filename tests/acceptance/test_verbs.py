@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pulseshim.settings import Settings, StoreSettings
+from pulseshim.store import held_store
+
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Site
     from tests.conftest import VirtualHost
@@ -147,6 +150,22 @@ def test_a_file_that_is_gone_does_not_keep_others_from_a_retry(tmp_path: Path) -
     assert retried.stdout == "2: file goes on\n"
     assert "first" in retried.stderr
     assert (tmp_path / "store" / "spool" / "new" / "second").exists()
+
+
+@pytest.mark.parametrize(("verb", "says"), [("retry", "goes on"), ("discard", "discarded")])
+def test_more_than_a_step_of_items_is_met_whole(tmp_path: Path, verb: str, says: str) -> None:
+    """Each is named, and none is left."""
+    (tmp_path / "pulseshim.toml").write_text('[store]\ndirectory = "store"\n')
+    with held_store(Settings(store=StoreSettings(directory=str(tmp_path / "store"))), "tests") as store:
+        for number in range(1201):
+            store.parked.park_invocation(f"id{number}", "tests", b"content", "raised")
+
+    done = pulseshim("parked", verb, "--all", cwd=tmp_path)
+    listed = pulseshim("parked", "list", "--json", cwd=tmp_path)
+
+    assert done.stdout.splitlines() == [f"{number}: invocation {says}" for number in range(1, 1202)]
+    waiting = {json.loads(line)["awaiting"] for line in listed.stdout.splitlines()}
+    assert waiting == ({"reader"} if verb == "retry" else set())
 
 
 def test_verbs_of_rescue_load_no_plugin(tmp_path: Path) -> None:

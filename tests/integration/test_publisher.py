@@ -117,7 +117,7 @@ def test_settling_with_nothing_in_flight_returns_at_once(opened: Opened) -> None
     settled = publisher.settle(30)
 
     assert settled == Settled()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 25
 
 
 def test_an_exchange_that_was_deleted_is_declared_again_by_open(vhost: "VirtualHost", opened: Opened) -> None:
@@ -186,7 +186,7 @@ def test_a_refused_exchange_is_taken_as_soon_as_it_can_be_declared(
             publisher.publish(1, envelope(1))
         connection.channel().exchange_delete(EXCHANGE)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not publisher.in_flight and time.monotonic() < deadline:
         try:
             publisher.publish(1, envelope(1))

@@ -171,4 +171,4 @@ def test_tls_that_is_cut_or_falls_silent_is_found_out_and_given_up(
 
     assert "was lost" in cut
     assert "confirmed nothing" in silent
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60

@@ -91,7 +91,7 @@ def write_hook() -> Callable[[Path, str], Path]:
 def until() -> Callable[[Callable[[], bool]], None]:
     """Give a patient look at a condition, which must come true within a deadline."""
 
-    def wait(condition: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not come true in time"

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -19,77 +18,11 @@ from websockets.sync.server import ServerConnection, serve
 
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_events import PATHS, Events, EventsLost, ServerSentEvents, WebSocketEvents
-from pulseshim_plugins.buildbot_frames import EventStream, Hint, decoded_object, hints
+from pulseshim_plugins.buildbot_frames import Hint, decoded_object, hints
 from pulseshim_plugins.buildbot_options import MasterOptions
 from tests.buildbot_rows import ROWS
+from tests.event_streams import taken, texts, words
 from tests.nonsense import fuzz, values
-
-ends = st.sampled_from([b"\n", b"\r", b"\r\n"])
-words = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8)
-lines = st.one_of(
-    st.sampled_from(
-        [b"", b"", b"data", b"data:", b"data: x", b"data:x", b"event: event", b"event", b":", b"id: 7"]
-    ),
-    st.builds(
-        lambda field, text: f"{field}{text}".encode(), st.sampled_from(["data: ", "event:", ": "]), words
-    ),
-    st.binary(max_size=10),
-)
-texts = st.lists(st.tuples(lines, ends).map(b"".join), max_size=12).map(b"".join)
-
-
-def taken(pieces: list[bytes]) -> list[tuple[str, str]]:
-    """Give the events of a stream that comes in these pieces."""
-    stream = EventStream()
-    return [event for piece in pieces for event in stream.take(piece)]
-
-
-@fuzz
-@given(text=texts, cuts=st.lists(st.integers(0, 150), max_size=6))
-def test_an_event_stream_is_the_same_wherever_it_is_cut(text: bytes, cuts: list[int]) -> None:
-    """In a few pieces, some of them empty, and byte by byte."""
-    places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in pairwise(places)]
-
-    whole = taken([text])
-
-    assert taken(pieces) == whole
-    assert taken([bytes([byte]) for byte in text]) == whole
-
-
-@fuzz
-@given(
-    events=st.lists(st.tuples(words, st.lists(words, min_size=1, max_size=3)), max_size=4),
-    end=ends,
-    space=st.sampled_from([b"", b" "]),
-    noise=st.sampled_from([b"", b": a comment", b"id: 3", b"retry:10", b"nonsense"]),
-    mark=st.sampled_from([b"", "\ufeff".encode()]),
-)
-def test_what_an_event_stream_says_is_understood(
-    events: list[tuple[str, list[str]]], end: bytes, space: bytes, noise: bytes, mark: bytes
-) -> None:
-    """However its lines end, with a space behind the colon or none, beside comments and unknown fields."""
-    text = mark
-    for name, data in events:
-        fields = [(b"event", name), *((b"data", line) for line in data)]
-        written = [
-            field + b":" + (space or b" " * value.startswith(" ")) + value.encode() for field, value in fields
-        ]
-        text += end.join([noise, *written, noise] if noise else written) + end * 2
-
-    assert taken([text]) == [(name, "\n".join(data)) for name, data in events]
-
-
-def test_an_event_that_does_not_end_is_given_up() -> None:
-    """A stream may go on for ever, an event may not; comments are none."""
-    stream = EventStream()
-    for _ in range(20):
-        assert stream.take(b":" + b"x" * (1 << 20) + b"\n") == []
-
-    for _ in range(15):
-        assert stream.take(b"data:" + b"x" * (1 << 20) + b"\n") == []
-    with pytest.raises(ValueError, match="does not end"):
-        stream.take(b"data:" + b"x" * (1 << 20) + b"\n")
 
 
 def check(hints: list[Hint]) -> None:
@@ -208,6 +141,23 @@ def test_any_greeting_of_a_stream_is_one_or_the_end_of_hearing(
     """Who says something else first, or nothing, is not listened to."""
     with Client(MasterOptions(url=stream_of(greeting, []))) as client:
         assert heard(lambda: ServerSentEvents(client, PATHS)) == []
+
+
+def test_a_stream_that_nobody_has_time_for_is_not_held_in_memory(
+    stream_of: Callable[[bytes, list[bytes]], str],
+) -> None:
+    """Hearing ends, and what is missed then is read of the master as after any silence."""
+    told = b'event: event\ndata: {"key": ["builds", 1, "new"], "message": {}}\n\n'
+    with Client(MasterOptions(url=stream_of(GREETING, [told * 12_000]))) as client:
+        events = ServerSentEvents(client, PATHS)
+        (listening,) = (thread for thread in threading.enumerate() if thread.name == "sse")
+        listening.join(60)
+        came = [len(events.wait(20)) for _ in range(10)]
+
+        with pytest.raises(EventsLost, match="nobody had time for"):
+            events.wait(20)
+
+    assert came == [1000] * 10
 
 
 Frame = str | bytes

@@ -217,6 +217,19 @@ def test_a_retry_twice_is_one(lot: Lot) -> None:
     assert lot.waiting() == []
 
 
+def test_many_are_retried_or_discarded_in_one_step(lot: Lot) -> None:
+    """Each in the way of its kind."""
+    first, second, third = lot.store("1", "2", "3")
+    parked = [lot.items.park_envelope("", stored, "refused") for stored in (second, first, third)]
+    invocation = lot.items.park_invocation("some-id", "tests", b"content", "raised")
+
+    lot.items.retry(*parked[:2], invocation)
+    lot.items.discard(parked[2], parked[0])
+
+    assert lot.waiting() == [first, second]
+    assert [(item.subject, item.awaiting) for item in lot.items.items()] == [("some-id", "reader")]
+
+
 def test_what_is_discarded_is_gone_for_good(lot: Lot) -> None:
     """What is left of it: an invocation counts as read, and the number of an envelope is used by no other."""
     (stored,) = lot.store("1")

@@ -10,7 +10,7 @@ import pytest
 from pulseshim import SettingsError
 from pulseshim.scheduler import Scheduler, _Due, trigger
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HOUR = timedelta(hours=1)
 
 

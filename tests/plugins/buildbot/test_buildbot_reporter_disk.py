@@ -136,7 +136,7 @@ def test_a_disk_that_takes_nothing_holds_up_no_build_and_loses_none(
 
 def _until(look: Callable[[], list[int]], expected: list[int]) -> list[int]:
     """Look until what is expected is seen, for some seconds, and give what was seen last."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (seen := look()) != expected and time.monotonic() < deadline:
         time.sleep(0.02)
     return seen

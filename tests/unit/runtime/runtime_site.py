@@ -26,7 +26,7 @@ from pulseshim.settings import AccountSettings, BrokerSettings, Settings, StoreS
 from pulseshim.store import held_store
 from pulseshim.testing import MemoryPublisher
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 NOW = 1_764_025_361 * 10**9
 
 
