@@ -9,9 +9,9 @@ import pytest
 import trustme
 
 from tests.node import RabbitMQ, VirtualHost
-from tests.proxy import TcpProxy
+from tests.proxy import LateBroker, TcpProxy
 
-__all__ = ["RabbitMQ", "TcpProxy", "VirtualHost"]
+__all__ = ["LateBroker", "RabbitMQ", "TcpProxy", "VirtualHost"]
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +50,19 @@ def vhost(rabbitmq: RabbitMQ) -> Iterator[VirtualHost]:
 
 @pytest.fixture
 def tcp_proxy() -> Iterator[Callable[..., TcpProxy]]:
-    """Give a maker of proxies: `tcp_proxy(port)` listens on a port of its own and forwards to `port`."""
+    """Give a maker of proxies: `tcp_proxy(target)` listens on a port of its own and forwards to `target`."""
     with contextlib.ExitStack() as stack:
 
-        def make(target: int, certificate: trustme.LeafCert | None = None) -> TcpProxy:
-            return stack.enter_context(contextlib.closing(TcpProxy(target, certificate)))
+        def make(target: int, certificate: trustme.LeafCert | None = None, *, port: int = 0) -> TcpProxy:
+            return stack.enter_context(contextlib.closing(TcpProxy(target, certificate, port=port)))
 
         yield make
+
+
+@pytest.fixture
+def late(vhost: VirtualHost, tcp_proxy: Callable[..., TcpProxy]) -> LateBroker:
+    """Give the virtual host at an address that refuses connections until it is told to come."""
+    return LateBroker(vhost, tcp_proxy)
 
 
 @contextlib.contextmanager

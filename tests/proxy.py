@@ -10,18 +10,20 @@ from typing import Any
 
 import trustme
 
+from tests.node import VirtualHost, free_port
+
 _JOIN_SECONDS = 15
 
 
 class TcpProxy:
-    """A proxy on `port` that forwards to a loopback port, until it is told to fail.
+    """A proxy on `port` (0: any) that forwards to a loopback port, until it is told to fail.
 
     `black_hole()` takes everything and forwards nothing more; `stall()` takes nothing more; both keep every
     connection open. `cut()` resets those there are. `delay` (seconds) is waited before each piece is
     forwarded. With a certificate it ends TLS itself.
     """
 
-    def __init__(self, target: int, certificate: trustme.LeafCert | None = None) -> None:
+    def __init__(self, target: int, certificate: trustme.LeafCert | None = None, *, port: int = 0) -> None:
         self.delay = 0.0
         self._target = target
         self._tls = _server_context(certificate) if certificate else None
@@ -31,7 +33,7 @@ class TcpProxy:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._listener.settimeout(0.05)
         self.port: int = self._listener.getsockname()[1]
         self._run(self._accept)
@@ -117,6 +119,20 @@ class TcpProxy:
                     self._closed.wait(self.delay)
                 if not self._swallowing.is_set():
                     other[end].sendall(piece)
+
+
+class LateBroker:
+    """A virtual host of a broker, at a `url` that refuses connections until `come()`."""
+
+    def __init__(self, vhost: VirtualHost, tcp_proxy: Callable[..., TcpProxy]) -> None:
+        self._vhost = vhost
+        self._tcp_proxy = tcp_proxy
+        self.port = free_port()
+        self.url = vhost.url.replace(f":{vhost.node.port}/", f":{self.port}/")
+
+    def come(self) -> None:
+        """Let it be reached."""
+        self._tcp_proxy(self._vhost.node.port, port=self.port)
 
 
 def _server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:

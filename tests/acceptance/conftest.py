@@ -7,11 +7,16 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pulseshim.backlog import figures
+from pulseshim.commands.status import as_object
+from pulseshim.settings import Settings, StoreSettings
+from pulseshim.store import milliseconds, open_store
 from tests.acceptance.administration import Administration
 
 if TYPE_CHECKING:
@@ -154,17 +159,23 @@ class Site:
         status: dict[str, Any] = json.loads(done.stdout)
         return status
 
+    def seen(self) -> dict[str, Any]:
+        """Give the same without starting a process, for who asks again and again."""
+        settings = Settings(store=StoreSettings(directory=str(self.store)))
+        with closing(open_store(settings, readonly=True)) as store:
+            return as_object(figures(store), milliseconds())
+
     def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Wait until a condition holds, or fail with what was waited for and the log."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not {what} within {seconds} s\n{self.log}"
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def is_done(self) -> bool:
         """Say whether spool and outbox are empty."""
-        status = self.status()
-        return bool(status["spool"]["count"] == status["outbox"]["count"] == 0)
+        now = self.seen()
+        return bool(now["spool"]["count"] == now["outbox"]["count"] == 0)
 
     def end(self) -> None:
         """Kill what still runs."""

@@ -62,12 +62,12 @@ class Sources:
 
     def confirmed(self) -> dict[str, int]:
         """Give how many messages of each account's exchange were confirmed."""
-        rows = {row["exchange"]: row["confirmed"] for row in self.site.status()["exchanges"]}
+        rows = {row["exchange"]: row["confirmed"] for row in self.site.seen()["exchanges"]}
         return {user: rows.get(exchange, 0) for user, exchange in EXCHANGES.items()}
 
     def condition(self, account: str) -> str:
         """Give how the relay of an account is."""
-        found = {row["subject"]: row["condition"] for row in self.site.status()["conditions"]}
+        found = {row["subject"]: row["condition"] for row in self.site.seen()["conditions"]}
         return str(found.get(f"relay {account}".rstrip(), ""))
 
     def arrived(self) -> dict[str, int]:
@@ -207,7 +207,8 @@ def test_what_was_parked_for_want_of_permission_goes_out_when_it_is_given_back(s
     site.wait_until(lambda: sources.condition("hg") == "connected", "connected")
     node.api("DELETE", f"permissions/{sources.vhost.name}/hgpushes")
     sources.happen()
-    site.wait_until(lambda: site.is_done() and site.status()["parked"]["count"], "parked")
+    site.wait_until(lambda: sources.confirmed()["bugzilla"] and sources.confirmed()["gitpushes"], "published")
+    site.wait_until(lambda: site.is_done() and site.seen()["parked"]["count"], "parked")
     others = sources.confirmed()
     checked = site.pulseshim("check", "--json")
 

@@ -61,13 +61,13 @@ def test_the_broker_may_be_down_before_during_and_after(
     service = site.start()
 
     pushed = [site.push("while it is down")]
-    site.wait_until(lambda: site.status()["outbox"]["count"] == 1, "stored")
+    site.wait_until(lambda: site.seen()["outbox"]["count"] == 1, "stored")
     own_rabbitmq.start()
     pushed += [site.push("while it is up")]
     site.wait_until(site.is_done, "published")
     own_rabbitmq.kill()
     pushed += [site.push("after it was killed"), site.push("and once more")]
-    site.wait_until(lambda: site.status()["outbox"]["count"] == 2, "stored")
+    site.wait_until(lambda: site.seen()["outbox"]["count"] == 2, "stored")
     waiting = site.status()
     own_rabbitmq.start()
     site.wait_until(site.is_done, "published", 60)
@@ -119,7 +119,7 @@ def test_a_signal_ends_the_service_even_when_the_broker_is_silent(
     site.wait_until(lambda: "broker connected" in site.log, "connected")
     proxy.black_hole()
     commit = site.push("into the void")
-    site.wait_until(lambda: site.status()["outbox"]["count"] == 1, "stored")
+    site.wait_until(lambda: site.seen()["outbox"]["count"] == 1, "stored")
 
     service.send_signal(number)
 
@@ -160,7 +160,7 @@ def test_a_broker_that_blocks_is_seen_in_status(
     own_rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
 
     site.push("while it blocks")
-    site.wait_until(lambda: site.status()["conditions"][0]["condition"] == "blocked", "seen as blocked")
+    site.wait_until(lambda: site.seen()["conditions"][0]["condition"] == "blocked", "seen as blocked")
     blocked = site.status()
     own_rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
     site.wait_until(site.is_done, "published")

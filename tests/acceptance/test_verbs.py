@@ -157,13 +157,13 @@ def test_more_than_a_step_of_items_is_met_whole(tmp_path: Path, verb: str, says:
     """Each is named, and none is left."""
     (tmp_path / "pulseshim.toml").write_text('[store]\ndirectory = "store"\n')
     with held_store(Settings(store=StoreSettings(directory=str(tmp_path / "store"))), "tests") as store:
-        for number in range(1201):
+        for number in range(501):
             store.parked.park_invocation(f"id{number}", "tests", b"content", "raised")
 
     done = pulseshim("parked", verb, "--all", cwd=tmp_path)
     listed = pulseshim("parked", "list", "--json", cwd=tmp_path)
 
-    assert done.stdout.splitlines() == [f"{number}: invocation {says}" for number in range(1, 1202)]
+    assert done.stdout.splitlines() == [f"{number}: invocation {says}" for number in range(1, 502)]
     waiting = {json.loads(line)["awaiting"] for line in listed.stdout.splitlines()}
     assert waiting == ({"reader"} if verb == "retry" else set())
 

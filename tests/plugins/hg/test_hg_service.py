@@ -13,7 +13,7 @@ import pytest
 from tests.hg_consumers import accept
 
 if TYPE_CHECKING:
-    from tests.conftest import RabbitMQ, VirtualHost
+    from tests.conftest import LateBroker, VirtualHost
     from tests.plugins.hg.conftest import Client, HgServer
 
 pytestmark = pytest.mark.broker
@@ -134,13 +134,11 @@ def test_each_kind_of_push_over_http_reaches_the_consumers_once(
 
 
 def test_a_broker_that_was_down_all_the_time_gets_everything(
-    server: "HgServer", own_rabbitmq: "RabbitMQ"
+    server: "HgServer", vhost: "VirtualHost", late: "LateBroker"
 ) -> None:
     """Pushes over `hg serve` and over a path are recorded and read; started, it holds each event once."""
-    vhost = own_rabbitmq.add_vhost()
     queues = {name: vhost.bind_queue(exchange) for name, exchange in EXCHANGES.items()}
-    own_rabbitmq.stop()
-    service = pulseshim(server, vhost.url, "run")
+    service = pulseshim(server, late.url, "run")
     try:
         local, served = server.init("local"), server.init("served")
         push_each_kind(server.clone(local, "one"), str(local))
@@ -151,8 +149,8 @@ def test_a_broker_that_was_down_all_the_time_gets_everything(
             assert time.monotonic() < deadline, (server.root.parent / "log").read_text()
             time.sleep(0.05)
 
-        own_rabbitmq.start()
-        drain = pulseshim(server, vhost.url, "drain")
+        late.come()
+        drain = pulseshim(server, late.url, "drain")
 
         assert drain.wait(SECONDS) == 0, (server.root.parent / "log").read_text()
     finally:
