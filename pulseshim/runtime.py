@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from random import random as system_random
+from typing import TYPE_CHECKING
 
 from pulseshim.added import Added
 from pulseshim.admission import Admission, AdmissionEnds, Admissions
@@ -20,10 +21,12 @@ from pulseshim.plugin_manager import PluginFeed, PluginManager
 from pulseshim.polls import Polls
 from pulseshim.reader import Reader, ReaderEnds
 from pulseshim.relay import Publishing, Relay, RelayEnds
-from pulseshim.scheduler import Scheduler
 from pulseshim.settings import Settings, seconds
 from pulseshim.source import Outlet, listen
 from pulseshim.store import Store, milliseconds
+
+if TYPE_CHECKING:
+    from pulseshim.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ class Runtime:
         )
         self._random = random
         self._clock = clock
-        self._scheduler = Scheduler(clock=clock)
+        self._scheduler: Scheduler | None = None
         self._arrivals = Arrivals(store.spool.directory / "new", self.reader.wake)
         self._stop_reading = threading.Event()
         self._stop_relaying = threading.Event()
@@ -155,14 +158,6 @@ class Runtime:
             streams = [n for n, outs in self.outlets.items() if isinstance(outs[0].feed.source, StreamSource)]
             self.conditions.clear(keep=[f"poll {name}" for name in self.outlets if name not in streams])
         self.store.parked.release(list(self.outlets))
-        for account, relay in self.relays.items():
-            self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
-        for name, admission in self.admissions.items():
-            self._thread(self._readers, f"admission {name}", partial(admission.run, self._stop_reading))
-        if watching:
-            self._arrivals.start()
-            self._schedule()
-            self._thread(self._readers, "reader", partial(self.reader.run, self._stop_reading))
         log.info(
             "runtime started",
             extra={
@@ -171,13 +166,25 @@ class Runtime:
                 "left": str(self.left()),
             },
         )
+        for account, relay in self.relays.items():
+            self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
+        for name, admission in self.admissions.items():
+            self._thread(self._readers, f"admission {name}", partial(admission.run, self._stop_reading))
+        if watching:
+            self._arrivals.start()
+            self._schedule()
+            self._thread(self._readers, "reader", partial(self.reader.run, self._stop_reading))
 
     def _schedule(self) -> None:
-        self._scheduler.add("maintenance", _MAINTENANCE, self.maintain)
+        from pulseshim.scheduler import Scheduler  # noqa: PLC0415 - a drain has no need of all it imports
+
+        scheduler = self._scheduler = Scheduler(clock=self._clock)
+        scheduler.add("maintenance", _MAINTENANCE, self.maintain)
         for name, outs in self.outlets.items():
             source = outs[0].feed.source
             if isinstance(source, PollSource):
-                self._scheduler.add(name, source.every, partial(self._poll_due, name), jitter=source.jitter)
+                due = partial(self._poll_due, scheduler, name)
+                scheduler.add(name, source.every, due, jitter=source.jitter)
             elif isinstance(source, StreamSource):
                 heard = partial(
                     listen,
@@ -190,7 +197,7 @@ class Runtime:
                     partial(self.conditions.set, f"stream {name}"),
                 )
                 self._thread(self._readers, f"stream {name}", heard)
-        self._scheduler.start()
+        scheduler.start()
 
     def _thread(self, group: list[threading.Thread], name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -206,10 +213,10 @@ class Runtime:
         """Poll a feed once and give what went wrong, if anything did; it is logged and noted as well."""
         return self.polls.once(self.outlets[name], since, went_on)
 
-    def _poll_due(self, name: str) -> None:
+    def _poll_due(self, scheduler: "Scheduler", name: str) -> None:
         wait = self.polls.by_schedule(self.outlets[name])
         if wait:
-            self._scheduler.again(name, wait)
+            scheduler.again(name, wait)
 
     def maintain(self) -> None:
         """Forget what was kept long enough; set aside what recorders left unfinished."""
@@ -232,7 +239,8 @@ class Runtime:
     def stop(self) -> Left:
         """Read no more, wait for what is in flight, and give what is left. Takes 9 seconds at most."""
         self._arrivals.stop()
-        self._scheduler.stop()
+        if self._scheduler:
+            self._scheduler.stop()
         self._stop_reading.set()
         self.reader.wake()
         for admission in self.admissions.values():

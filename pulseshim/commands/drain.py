@@ -9,8 +9,8 @@ import click
 
 from pulseshim.admission import HELD_BACK
 from pulseshim.commands.publishing import runtime_of
-from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import PARKED, UNREACHED, Session, progress
+from pulseshim.commands.stopping import stop_signals
 from pulseshim.errors import StoreHeld
 from pulseshim.runtime import Left, Runtime, left_of
 from pulseshim.store import held_store, next_in_line, open_store

@@ -12,8 +12,8 @@ import msgspec
 from pulseshim.commands.drain import Patience, work_off
 from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.replay import moment
-from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail, progress
+from pulseshim.commands.stopping import stop_signals
 from pulseshim.commands.terminal import printable_json, say
 from pulseshim.envelope import seal
 from pulseshim.errors import PulseshimError, SettingsError, StoreHeld

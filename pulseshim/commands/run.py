@@ -1,15 +1,13 @@
 """`pulseshim run`: the service."""
 
 import logging
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import click
 
 from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.session import Session
+from pulseshim.commands.stopping import stop_signals
 from pulseshim.metrics import serve
 from pulseshim.store import held_store
 
@@ -40,17 +38,3 @@ def command(session: Session) -> int:
         if died:
             log.critical("a thread of the runtime died, the service ends so that it can be started anew")
         return 1 if died else 0
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from pulseshim.account import resolve
-from pulseshim.commands.run import stop_signals
 from pulseshim.commands.session import Session, fail
+from pulseshim.commands.stopping import stop_signals
 from pulseshim.commands.terminal import console, printable_json, say
 from pulseshim.consumer import Consumer, Delivery
 

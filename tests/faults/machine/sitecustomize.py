@@ -52,7 +52,6 @@ class Moment:
     def __init__(self, where: str, times: int) -> None:
         self.where = where
         self.left = times
-        self.committed = ""
 
     def reached(self, where: str) -> None:
         """Be somewhere, and be killed if this is where."""
@@ -71,19 +70,21 @@ class Moment:
             self.reached("spool.remove before")
 
     def connect(self, *arguments: Any, **options: Any) -> sqlite3.Connection:
-        """Connect to a database, and hear what is executed there."""
-        connection: sqlite3.Connection = CONNECT(*arguments, **options)
-        connection.set_trace_callback(self.executes)
-        return connection
+        """Connect to a database, and be before and after each commit there."""
+        moment = self
 
-    def executes(self, statement: str) -> None:
-        """Be before a statement, and behind a commit where that was the last."""
-        if self.committed:
-            where, self.committed = self.committed, ""
-            self.reached(f"{where} after")
-        if statement == "COMMIT":
-            self.committed = committer()
-            self.reached(f"{self.committed} before")
+        class Connection(sqlite3.Connection):
+            def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+                if statement != "COMMIT":
+                    return super().execute(statement, *values)
+                where = committer()
+                moment.reached(f"{where} before")
+                done = super().execute(statement)
+                moment.reached(f"{where} after")
+                return done
+
+        connection: sqlite3.Connection = CONNECT(*arguments, factory=Connection, **options)
+        return connection
 
 
 def committer() -> str:
