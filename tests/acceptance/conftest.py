@@ -18,6 +18,7 @@ from pulseshim.commands.status import as_object
 from pulseshim.settings import Settings, StoreSettings
 from pulseshim.store import milliseconds, open_store
 from tests.acceptance.administration import Administration
+from tests.verb import run_verb
 
 if TYPE_CHECKING:
     from tests.conftest import RabbitMQ
@@ -128,16 +129,8 @@ class Site:
 
     def pulseshim(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end with the site's settings."""
-        command = [sys.executable, "-m", "pulseshim", *arguments, "--config", str(self.config)]
-        return subprocess.run(
-            command,
-            cwd=self.root,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        words = (*arguments, "--config", str(self.config))
+        return run_verb(words, cwd=self.root, environ=self.environ, timeout=timeout)
 
     def start(self, verb: str = "run") -> subprocess.Popen[str]:
         """Start a verb and go on. What it logs goes to `log` of the site."""

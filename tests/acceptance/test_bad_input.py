@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pulseshim.database import Database
+from tests.verb import run_verb
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Site
@@ -69,27 +70,22 @@ def test_a_wrong_setting_is_named(tmp_path: Path, kind: str) -> None:
     config.write_text(f"{store}{text}\n")
 
     for verb in ("run", "drain", "check"):
-        command = [sys.executable, "-m", "pulseshim", verb, "--config", str(config)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        done = run_verb((verb, "--config", str(config)), cwd=tmp_path)
         check_said(done, 2, *words)
 
 
 @pytest.mark.parametrize(("path", "word"), [("nonexistent.toml", "No such file"), (".", "Is a directory")])
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path, path: str, word: str) -> None:
     """It says which file, and why."""
-    command = [sys.executable, "-m", "pulseshim", "status", "--config", path]
-
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    done = run_verb(("status", "--config", path), cwd=tmp_path)
 
     check_said(done, 2, path, word)
 
 
-def test_usage_is_explained() -> None:
+def test_usage_is_explained(tmp_path: Path) -> None:
     """An unknown verb or option exits 2 and says so."""
-    for arguments in (["pussh"], ["drain", "--tiemout", "3"], ["parked", "retry", "one"]):
-        command = [sys.executable, "-m", "pulseshim", *arguments]
-
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    for arguments in (("pussh",), ("drain", "--tiemout", "3"), ("parked", "retry", "one")):
+        done = run_verb(arguments, cwd=tmp_path)
 
         check_said(done, 2, arguments[-1] if arguments[0] != "drain" else "--timeout")
 
@@ -232,8 +228,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     config.write_text(f'[store]\ndirectory = "{tmp_path / "file" / "store"}"\n')
 
     for verb in ("run", "drain"):
-        command = [sys.executable, "-m", "pulseshim", verb, "--config", str(config)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        done = run_verb((verb, "--config", str(config)), cwd=tmp_path)
         check_said(done, 1, str(tmp_path / "file" / "store"))
 
 

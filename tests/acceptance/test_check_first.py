@@ -1,15 +1,14 @@
 """`check` as it is called first: in the order of the docs, before there is a store."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.verb import run_verb
 from tests.web import Web
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -20,15 +19,7 @@ def run(tmp_path: Path) -> Run:
     """Give what runs a verb."""
 
     def verb(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "pulseshim", *arguments],
-            cwd=tmp_path,
-            env={name: value for name, value in os.environ.items() if not name.startswith("PULSESHIM_")},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_verb(arguments, cwd=tmp_path)
 
     return verb
 

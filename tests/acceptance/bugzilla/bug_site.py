@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.bugzilla_server import KEY, BugzillaServer
+from tests.verb import run_verb
 
 if TYPE_CHECKING:
     from tests.conftest import VirtualHost
@@ -41,10 +42,7 @@ class BugSite:
 
     def pulseshim(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end."""
-        command = [sys.executable, "-m", "pulseshim", *arguments]
-        return subprocess.run(
-            command, cwd=self.root, env=self.environ, capture_output=True, text=True, timeout=90, check=False
-        )
+        return run_verb(arguments, cwd=self.root, environ=self.environ)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a verb and go on; what it logs goes to a file `log`."""
