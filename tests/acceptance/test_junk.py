@@ -66,6 +66,7 @@ def test_a_spool_full_of_junk_holds_up_no_push(
     queue = vhost.bind_queue(EXCHANGE)
     idle = site.start()
     site.wait_until(lambda: "broker connected" in site.log, "connected")
+    site.wait_until(site.is_done, "idle: the baseline of the hook is read")
     without = memory(idle)
     idle.terminate()
     idle.wait(10)
