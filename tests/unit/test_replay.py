@@ -1,6 +1,7 @@
 """Times as `replay` and `poll` take them."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -40,4 +41,5 @@ def test_a_time_that_is_taken_can_be_asked_for(text: str) -> None:
         return
 
     assert 1 <= datetime.fromtimestamp(at / 1000, UTC).year <= 9999
-    assert sqlite3.connect(":memory:").execute("SELECT ?", (at,)).fetchone() == (at,)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute("SELECT ?", (at,)).fetchone() == (at,)
