@@ -158,14 +158,8 @@ class Runtime:
             streams = [n for n, outs in self.outlets.items() if isinstance(outs[0].feed.source, StreamSource)]
             self.conditions.clear(keep=[f"poll {name}" for name in self.outlets if name not in streams])
         self.store.parked.release(list(self.outlets))
-        log.info(
-            "runtime started",
-            extra={
-                "feeds": sorted(self.outlets),
-                "store": str(self.store.directory),
-                "left": str(self.left()),
-            },
-        )
+        where, left = str(self.store.directory), str(self.left())
+        log.info("runtime started", extra={"feeds": sorted(self.outlets), "store": where, "left": left})
         for account, relay in self.relays.items():
             self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
         for name, admission in self.admissions.items():

@@ -242,9 +242,7 @@ def test_scrapes_beside_the_working_service_are_whole(site: Site) -> None:
     assert site.samples()[f"pulseshim_confirmed_total {EXCHANGE.name}"] == 100
 
 
-def test_connections_that_say_nothing_keep_nobody_waiting(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_connections_keep_nobody_waiting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither who asks beside them, nor the service that ends: however many there are."""
     monkeypatch.setattr("pulseshim.metrics._Quiet.timeout", 10 * PATIENCE)
     before = set(threading.enumerate())  # whatever servers other tests have left
