@@ -33,7 +33,7 @@ class MemoryConnection:
         self._channel = self._transport.create_channel(self._link)
         self._published = self._confirmed = 0
         self._acked: Settling = lambda _tag, _multiple: None
-        self._queue = ""
+        self._exchange = self._queue = ""
         self._received: Receiving | None = None
 
     def start_confirms(
@@ -74,8 +74,8 @@ class MemoryConnection:
     def consume(self, exchange: str, binding_key: str, queue: str, received: Receiving) -> None:
         """Bind a queue of one's own, whose messages `read` hands to `received`."""
         self.declare(exchange)
-        self._queue = queue or f"pulseshim-{id(self)}"
-        self._channel.queue_declare(self._queue, exclusive=True, auto_delete=True)
+        self._exchange = exchange
+        self._queue = self._channel.queue_declare(queue, exclusive=True, auto_delete=True).queue
         self._channel.queue_bind(self._queue, exchange, binding_key)
         self._received = received
 
@@ -111,10 +111,22 @@ class MemoryConnection:
     def close(self) -> None:
         """Remove the queue and close."""
         if self._queue:
+            self._unbind()
             self._channel.queue_delete(self._queue)
             self._queue = ""
             self._received = None
         self._transport.close_connection(self._link)
+
+    def _unbind(self) -> None:
+        """Have no message routed to the queue any longer.
+
+        Kombu leaves a deleted queue in the exchange's table, and would fill it for nobody. A binding without
+        a queue is passed over; taking it out of the list would let a thread that publishes skip the next.
+        """
+        table = self._channel.get_table(self._exchange)
+        for index, (binding_key, pattern, queue) in enumerate(table):
+            if queue == self._queue:
+                table[index] = (binding_key, pattern, "")
 
     def drop(self) -> None:
         """Close."""

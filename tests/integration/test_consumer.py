@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from kombu.transport import memory
 
 from pulseshim.account import Account
 from pulseshim.consumer import Consumer
@@ -39,6 +40,14 @@ def rabbitmq_account(vhost: "VirtualHost") -> Account:
 def publisher(account: Account) -> Iterator[Publisher]:
     """Give an open publisher."""
     with closing(Publisher(account, [EXCHANGE])) as publisher:
+        publisher.open()
+        yield publisher
+
+
+@pytest.fixture
+def publisher_in_memory() -> Iterator[Publisher]:
+    """Give an open publisher to the embedded broker."""
+    with closing(Publisher(Account(name="", urls=("memory://",)), [EXCHANGE])) as publisher:
         publisher.open()
         yield publisher
 
@@ -247,3 +256,22 @@ def test_in_memory_an_exchange_that_nobody_declared_is_declared_by_publishing() 
 
     assert settled.confirmed == (1,)
     assert delivery is not None
+
+
+def test_in_memory_nothing_of_a_closed_consumer_is_left(publisher_in_memory: Publisher) -> None:
+    """Neither do its bindings choose for the next consumer, nor are messages kept for it."""
+    account = Account(name="", urls=("memory://",))
+    for _ in range(50):
+        with Consumer(account, EXCHANGE):
+            pass
+    with Consumer(account, EXCHANGE, "build.a") as consumer:
+        before = dict(memory.Channel.queues)
+        for number, key in enumerate(["build.b", "build.a"]):
+            publisher_in_memory.publish(number, envelope(number, key))
+        settle_all(publisher_in_memory)
+
+        first, second = consumer.receive(10), consumer.receive(0.1)
+
+    assert first is not None
+    assert (first.routing_key, second) == ("build.a", None)
+    assert memory.Channel.queues.keys() <= before.keys()
