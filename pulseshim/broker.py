@@ -185,8 +185,10 @@ class AmqpConnection:
             # The word that the broker blocks may be there already; once writing, it is not heard.
             self._dispatch(0)
             if self.blocked is None:
-                unsent, self._unsent = self._unsent, bytearray()
-                self._raw.transport.write(memoryview(unsent))
+                unsent, self._unsent = memoryview(self._unsent), bytearray()
+                # The socket's time-out is for each writing as a whole: a slow line has it for each piece.
+                for start in range(0, len(unsent), _CHUNK):
+                    self._raw.transport.write(unsent[start : start + _CHUNK])
                 self._raw.bytes_sent += 1
 
     def consume(self, exchange: str, binding_key: str, queue: str, received: Receiving) -> None:

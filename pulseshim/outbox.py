@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import msgspec
 from pulseshim.added import COLUMNS, Added, envelope_of
 from pulseshim.database import Database
 from pulseshim.envelope import Envelope, seal
+from pulseshim.errors import InvalidDeclaration
 from pulseshim.exchange import Exchange
 from pulseshim.message import Message
 from pulseshim.state import FeedState
@@ -20,6 +22,7 @@ _REPLAYABLE = (
     " WHERE position NOT IN (SELECT position FROM pending)"
     " AND position NOT IN (SELECT position FROM parked WHERE position IS NOT NULL)"
 )
+_WRONG_VALUES = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
 _PRUNED_AT_ONCE = 1000
 _IDS_TOLD = 10
 
@@ -83,10 +86,11 @@ class Outbox:
         """Seal and store messages, the source's state and "this invocation is read" in one step.
 
         Gives what is new: a message whose id the exchange has already had is not stored again.
-        `parked` is the item the invocation was parked as; it is gone with the same step.
+        `parked` is the item the invocation was parked as; it is gone with the same step. Raises
+        `InvalidDeclaration` where a message or the state holds what cannot be stored, and stores nothing.
         """
         count, last, ids = 0, 0, []
-        with self._database.step() as connection:
+        with self._database.step() as connection, _plugins_values():
             for out in messages:
                 if (new := self._insert(connection, out)) is not None:
                     count, last = count + 1, new.position
@@ -132,19 +136,32 @@ class Outbox:
         return Stored(cast(int, position), envelope)
 
     def pending(
-        self, account: str, *, after: int = 0, limit: int, besides: Collection[str] = ()
+        self,
+        account: str,
+        *,
+        after: int = 0,
+        limit: int,
+        size: int | None = None,
+        besides: Collection[str] = (),
     ) -> list[Stored]:
         """Give the oldest envelopes of an account that await a confirm, behind a position.
 
+        With `size`, no more of them than until their bodies have that many bytes together: one at least.
         Those of the exchanges `besides` are left out.
         """
-        rows = self._database.query(
+        found: list[Stored] = []
+        rows = self._database.rows(
             f"SELECT position, iif(admission, feed, ''), {COLUMNS}"
             " FROM pending JOIN envelopes USING (position) WHERE account = ? AND position > ?"
             f" AND exchange NOT IN ({_marks(besides)}) ORDER BY position LIMIT ?",
             (account, after, *besides, limit),
         )
-        return [_stored(row) for row in rows]
+        with closing(rows):
+            for row in rows:
+                found.append(_stored(row))
+                if size is not None and (size := size - len(found[-1].envelope.body)) <= 0:
+                    break
+        return found
 
     def waiting(self) -> dict[str, int]:
         """Give how many envelopes await a confirm, by account."""
@@ -247,6 +264,18 @@ class Outbox:
             forgotten += len(rows)
             if len(rows) < _PRUNED_AT_ONCE:
                 return forgotten
+
+
+@contextmanager
+def _plugins_values() -> Iterator[None]:
+    """Tell a value that SQLite does not take, which a plugin gave, from a store that cannot be written."""
+    try:
+        yield
+    except _WRONG_VALUES as error:
+        raise InvalidDeclaration(
+            f"a message or the state holds a value that cannot be stored ({error})",
+            "correct the plugin: names, keys and ids are str, not None or bytes",
+        ) from error
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

@@ -30,6 +30,7 @@ _PATIENCE = 0.05
 _LONGEST_PAUSE = 30.0
 _FINISH = 5.0
 _LOGGED_IDS = 10
+_MOST_BYTES = 32 << 20
 
 
 class Publishing(Protocol):
@@ -72,9 +73,9 @@ class RelayEnds:
 class Relay:
     """One account's way to the broker, worked by one thread.
 
-    Up to `window` envelopes are on their way at once. After a nack, or after the broker closed the channel
-    because of one of them, those without a confirm go one at a time, in order, and the one that is refused by
-    itself is parked. What the broker confirmed behind one that it nacked has overtaken it.
+    Up to `window` envelopes are on their way at once, fewer where they have 32 MiB. After a nack, or where
+    the broker closed the channel because of one of them, those without a confirm go one at a time, in order,
+    and the one that is refused by itself is parked. What was confirmed behind a nacked one has overtaken it.
     """
 
     def __init__(
@@ -121,10 +122,7 @@ class Relay:
         self.finish()
 
     def _rest(self, pause: float, stop: threading.Event) -> None:
-        """Wait, but not past a word that something was stored where there is nothing to wait for.
-
-        A pause may be longer than the broker waits for heartbeats: they are sent meanwhile.
-        """
+        """Wait, sending heartbeats; where there is nothing to wait for, until something is stored."""
         if pause == _TICK:
             self._woken.wait(pause)
             self._woken.clear()
@@ -183,9 +181,12 @@ class Relay:
         self._nacked = False
         careful = self._after < self._careful_until
         room = (1 if careful else self._window) - len(self._in_flight)
-        if room <= 0 or (self._in_flight and not careful and room < self._window // 4):
+        in_memory = [*self._in_flight.values(), *self._settled]
+        size = _MOST_BYTES - sum(len(stored.envelope.body) for stored in in_memory)
+        full_enough = not careful and (room < self._window // 4 or size < _MOST_BYTES // 4)
+        if room <= 0 or (self._in_flight and full_enough):
             return False
-        waiting = self._outbox.pending(self.account, after=self._after, limit=room, besides=held)
+        waiting = self._outbox.pending(self.account, after=self._after, limit=room, size=size, besides=held)
         for stored in self._admissions.let(waiting):
             try:
                 self._admissions.check(stored)

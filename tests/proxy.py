@@ -114,6 +114,8 @@ class TcpProxy:
             for end in readable:
                 piece = end.recv(65536)
                 if not piece:
+                    while self._swallowing.is_set() and not self._closed.wait(0.05):
+                        pass
                     return
                 if self.delay:
                     self._closed.wait(self.delay)

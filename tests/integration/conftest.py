@@ -1,6 +1,7 @@
 """What integration tests share: publishers with an account of the test's own virtual host."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,7 +30,13 @@ def make() -> Iterator[Callable[[Account], Publisher]]:
 
 @pytest.fixture
 def account(vhost: "VirtualHost") -> Account:
-    """Give an account of the test's virtual host that is not very patient."""
+    """Give an account of the test's virtual host."""
     return Account(
-        name="", urls=(vhost.url,), user="guest", password="guest", connect_timeout=1, confirm_timeout=1
+        name="", urls=(vhost.url,), user="guest", password="guest", connect_timeout=60, confirm_timeout=60
     )
+
+
+@pytest.fixture
+def impatient(account: Account) -> Account:
+    """Give it with a second for each confirm, for brokers that never give one."""
+    return replace(account, confirm_timeout=1)

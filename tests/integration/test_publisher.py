@@ -275,11 +275,11 @@ def test_a_publisher_that_is_not_open_says_so(vhost: "VirtualHost") -> None:
 
 def test_heartbeats_keep_an_idle_connection(vhost: "VirtualHost") -> None:
     """Nothing published for four heartbeats, and the connection is still the same one."""
-    account = Account(name="", urls=(vhost.url,), user="guest", password="guest", heartbeat=1)
+    account = Account(name="", urls=(vhost.url,), user="guest", password="guest", heartbeat=2)
     with closing(Publisher(account, [EXCHANGE])) as publisher:
         publisher.open()
 
-        end = time.monotonic() + 4
+        end = time.monotonic() + 8
         while time.monotonic() < end:
             publisher.settle(0)
             time.sleep(0.1)

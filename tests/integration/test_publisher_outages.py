@@ -26,9 +26,9 @@ def own_vhost(own_rabbitmq: "RabbitMQ") -> "VirtualHost":
 
 @pytest.fixture
 def publisher(own_vhost: "VirtualHost") -> Iterator[Publisher]:
-    """Give an open publisher that gives up after two seconds of silence."""
+    """Give an open publisher with patience for a broker that has just started."""
     account = Account(
-        name="", urls=(own_vhost.url,), user="guest", password="guest", connect_timeout=2, confirm_timeout=2
+        name="", urls=(own_vhost.url,), user="guest", password="guest", connect_timeout=60, confirm_timeout=60
     )
     publisher = Publisher(account, [EXCHANGE])
     publisher.open()

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from pulseshim.account import Account
 from pulseshim.errors import BrokerError, BrokerUnreachable
-from tests.node import free_port
+from tests.node import free_ports
 from tests.publishing import EXCHANGE, Making, Proxies, at, denial, envelope, failing, settle_all
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_a_port_of_tls_is_named_to_who_speaks_without(
 @pytest.fixture(scope="module")
 def strict_ports(rabbitmq: "RabbitMQ") -> dict[str, int]:
     """Give ports of the session's node by what they are strict about, or too old for."""
-    ports = {"demanding": free_port(), "demanding in TLS 1.2": free_port(), "old": free_port()}
+    ports = dict(zip(("demanding", "demanding in TLS 1.2", "old"), free_ports(3), strict=True))
     demand = "{fail_if_no_peer_cert, true}"
     more = (demand, demand + ", {versions, ['tlsv1.2']}", "{versions, ['tlsv1.1']}")
     directory = rabbitmq.directory
@@ -154,11 +154,11 @@ def test_what_a_broker_demands_of_tls_has_a_sentence_of_its_own(
 
 
 def test_tls_that_is_cut_or_falls_silent_is_found_out_and_given_up(
-    make: Making, account: Account, rabbitmq: "RabbitMQ", tcp_proxy: Proxies
+    make: Making, impatient: Account, rabbitmq: "RabbitMQ", tcp_proxy: Proxies
 ) -> None:
     """Also where the bytes are encrypted, no call hangs."""
     proxy = tcp_proxy(rabbitmq.tls_port)
-    publisher = make(replace(at(account, proxy.port, tls=True), ca_file=str(rabbitmq.ca_file)))
+    publisher = make(replace(at(impatient, proxy.port, tls=True), ca_file=str(rabbitmq.ca_file)))
     publisher.open()
     start = time.monotonic()
 

@@ -1,9 +1,11 @@
 """The SQLite file of the outbox: whole steps, whoever else writes and however the process ends."""
 
 import resource
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -85,7 +87,7 @@ def test_a_step_waits_for_that_of_another_process(database: Database, path: Path
     thread = threading.Thread(target=write)
     with database.step() as connection:
         thread.start()
-        begun.wait(20)
+        begun.wait(60)
         connection.execute("INSERT INTO notes VALUES ('first')")
     thread.join(20)
     other.close()
@@ -151,3 +153,39 @@ def test_it_may_be_closed_twice_and_not_be_used_then(database: Database) -> None
         note(database, "late")
     with pytest.raises(StoreUnavailable, match="closed database"):
         database.query("SELECT 1")
+
+
+def test_to_scrub_waits_for_nobody(database: Database, path: Path) -> None:
+    """A backup that reads for minutes holds up neither the relay nor the reader; the next time does it."""
+    note(database, "a secret")
+    reading = sqlite3.connect(path)
+    reading.execute("BEGIN")
+    reading.execute("SELECT * FROM notes").fetchall()
+    with database.step() as connection:
+        connection.execute("DELETE FROM notes")
+    log = path.with_name(f"{path.name}-wal")
+
+    start = time.monotonic()
+    database.scrub()
+    waited = time.monotonic() - start
+    held = b"a secret" in log.read_bytes()
+    reading.close()
+    database.scrub()
+
+    assert held
+    assert waited < 15
+    assert b"a secret" not in path.read_bytes() + log.read_bytes()
+    assert database.query("PRAGMA busy_timeout") == [(30_000,)]
+
+
+def test_rows_are_read_one_by_one(database: Database) -> None:
+    """Who has enough leaves off, and the file is free for the next step."""
+    note(database, "a", "b", "c")
+
+    rows = database.rows("SELECT text FROM notes ORDER BY rowid")
+    first = next(rows)
+    rows.close()
+    note(database, "d")
+
+    assert first == ("a",)
+    assert len(database.query("SELECT text FROM notes")) == 4

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -274,3 +275,24 @@ def test_what_is_discarded_while_it_waits_for_its_retry_is_not_read(bench: Bench
 
     assert (bench.waiting(), reading[3:]) == (["one", "three"], ["one", "three"])
     assert bench.store.parked.items() == []
+
+
+@pytest.mark.parametrize("key", [None, b"key", ["key"]])
+def test_a_value_that_no_store_takes_parks_its_invocation(bench: Bench, key: Any) -> None:
+    """It is the plugin that is wrong, not the store: the next invocation is read."""
+
+    def count(invocation: Invocation, state: State) -> Iterator[str]:
+        state.count(key)
+        yield from invocation.arguments
+
+    def give(_invocation: Invocation, _state: State) -> Iterator[str]:
+        yield key
+
+    bench.put("counted", feed="counting")
+    bench.put("given", feed="giving")
+    bench.put("word")
+
+    bench.reader(counting=count, giving=give).read_all()
+
+    assert bench.waiting() == ["word"]
+    assert [item.feed for item in bench.store.parked.items()] == ["counting", "giving"]

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from msgspec import structs
+
 from pulseshim import Exchange, Message, Parked
 from pulseshim.database import Database
 from pulseshim.errors import StoreUnavailable
@@ -21,6 +23,7 @@ class Landed(Message, frozen=True, kw_only=True):
     """A message of the tests."""
 
     type: ClassVar[str] = "tests.landed"
+    text: str = ""
 
 
 EXCHANGE = Exchange("exchange/tests/v1", "Tests", "Of the tests.", (Landed,))
@@ -41,13 +44,14 @@ class WatchedPublisher(MemoryPublisher):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.most = 0
+        self.most = self.most_bytes = 0
         self.silent = 0
         self.settled = 0
 
     def settle(self, timeout: float) -> Settled:
         """Settle, or say nothing for so many calls."""
         self.most = max(self.most, self.in_flight)
+        self.most_bytes = max(self.most_bytes, sum(len(e.body) for _, e in self._in_flight))
         self.settled += 1
         if self.silent and self.in_flight:
             self.silent -= 1
@@ -97,9 +101,12 @@ class Bench:
     def _confirmed(self, batch: Sequence[Stored]) -> None:
         self.confirmed += [stored.envelope.message_id for stored in batch]
 
-    def store(self, names: Iterable[str], *, exchange: Exchange = EXCHANGE, account: str = "") -> None:
-        """Store a message for each name."""
-        self.outbox.store([Outgoing(message(name), exchange, "tests", account) for name in names])
+    def store(
+        self, names: Iterable[str], *, exchange: Exchange = EXCHANGE, account: str = "", text: str = ""
+    ) -> None:
+        """Store a message for each name, with a text."""
+        messages = [structs.replace(message(name), text=text) for name in names]
+        self.outbox.store([Outgoing(message, exchange, "tests", account) for message in messages])
 
     def turns(self) -> list[float]:
         """Turn until there is nothing to do, and give the pauses."""

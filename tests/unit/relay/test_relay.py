@@ -44,6 +44,18 @@ def test_no_more_than_a_window_is_in_flight(make_bench: Callable[[int], Bench]) 
     assert (bench.held, bench.publisher.most) == ("abcdefghij", 4)
 
 
+def test_large_messages_are_a_window_of_bytes(make_bench: Callable[[int], Bench]) -> None:
+    """Those of a night without a broker do not come into memory all at once; each goes out, in order."""
+    bench = make_bench(1000)
+    bench.store("abcdefghij", text="x" * (10 << 20))
+    bench.publisher.silent = 3
+
+    bench.turns()
+
+    assert (bench.held, bench.waiting) == ("abcdefghij", 0)
+    assert 10 << 20 < bench.publisher.most_bytes < (32 + 11) << 20
+
+
 def test_confirms_that_come_late_are_waited_for_while_more_is_put_on_the_wire(
     make_bench: Callable[[int], Bench],
 ) -> None:
