@@ -70,7 +70,6 @@ class Reader:
         self._misfits: dict[str, str] = {}
         self._unfinished: set[Path] = set()
         self._setting_aside = threading.Lock()
-        self._stop = threading.Event()
 
     def wake(self) -> None:
         """Say that something may have arrived."""
@@ -78,14 +77,13 @@ class Reader:
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set."""
-        self._stop = stop
         while True:
             # In this order: who stops sets `stop`, then wakes, and neither may be missed.
             self._arrived.clear()
             if stop.is_set():
                 return
             try:
-                self.read_all()
+                self.read_all(stop)
             except StoreError as error:
                 log.error("spool not read", extra={"error": str(error)})
                 stop.wait(self._backoff.next())
@@ -94,14 +92,17 @@ class Reader:
                 if not self._misfits:
                     self._arrived.wait(_RESCAN)
 
-    def read_all(self) -> int:
-        """Read what is there now; say how many files that were. Raises `StoreError`.
+    def read_all(self, stop: threading.Event | None = None) -> int:
+        """Read what is there now, or until `stop` is set; say how many files that were. Raises `StoreError`.
 
         Of what is no invocation, some are set aside behind the others, and the rest the next time: what
         arrives meanwhile is read in between.
         """
         count = 0
+        stop = stop or threading.Event()
         for item in self._store.parked.to_read():
+            if stop.is_set():
+                return count
             self._read_again(item)
             count += 1
         names = self._store.spool.names()
@@ -109,7 +110,7 @@ class Reader:
         known = self._misfits
         self._misfits = {name: known[name] for name in names if name in known}
         for name in names:
-            if self._stop.is_set():
+            if stop.is_set():
                 return count
             if name not in self.immovable and name not in self._misfits:
                 self._read_file(name)

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from random import random as system_random
@@ -23,7 +23,7 @@ from pulseshim.reader import Reader, ReaderEnds
 from pulseshim.relay import Publishing, Relay, RelayEnds
 from pulseshim.settings import Settings, seconds
 from pulseshim.source import Outlet, listen
-from pulseshim.store import Store, milliseconds
+from pulseshim.store import Left, Store, left_of, milliseconds
 
 if TYPE_CHECKING:
     from pulseshim.scheduler import Scheduler
@@ -36,23 +36,6 @@ PublisherFactory = Callable[[str, Sequence[str]], Publishing]
 _MAINTENANCE = timedelta(hours=1)
 _READER_JOIN = 2.0
 _RELAY_JOIN = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What a runtime has left to do: invocations in the spool, envelopes without a confirm, parked items."""
-
-    spool: int
-    pending: int
-    parked: int
-
-    @property
-    def work(self) -> int:
-        """Give how much there is to do that needs no person."""
-        return self.spool + self.pending
-
-    def __str__(self) -> str:
-        return f"{self.spool} in the spool, {self.pending} to publish, {self.parked} parked"
 
 
 class Runtime:
@@ -157,6 +140,7 @@ class Runtime:
         if watching:  # what was polled once and is listened to from now on tells of itself
             streams = [n for n, outs in self.outlets.items() if isinstance(outs[0].feed.source, StreamSource)]
             self.conditions.clear(keep=[f"poll {name}" for name in self.outlets if name not in streams])
+            self._scheduler = self._schedule()  # before any thread: a schedule may be wrong
         self.store.parked.release(list(self.outlets))
         where, left = str(self.store.directory), str(self.left())
         log.info("runtime started", extra={"feeds": sorted(self.outlets), "store": where, "left": left})
@@ -164,22 +148,28 @@ class Runtime:
             self._thread(self._relayers, f"relay {account}".rstrip(), partial(relay.run, self._stop_relaying))
         for name, admission in self.admissions.items():
             self._thread(self._readers, f"admission {name}", partial(admission.run, self._stop_reading))
-        if watching:
+        if self._scheduler:
             self._arrivals.start()
-            self._schedule()
+            self._listen()
+            self._scheduler.start()
             self._thread(self._readers, "reader", partial(self.reader.run, self._stop_reading))
 
-    def _schedule(self) -> None:
+    def _schedule(self) -> "Scheduler":
         from pulseshim.scheduler import Scheduler  # noqa: PLC0415 - a drain has no need of all it imports
 
-        scheduler = self._scheduler = Scheduler(clock=self._clock)
+        scheduler = Scheduler(clock=self._clock)
         scheduler.add("maintenance", _MAINTENANCE, self.maintain)
         for name, outs in self.outlets.items():
             source = outs[0].feed.source
             if isinstance(source, PollSource):
                 due = partial(self._poll_due, scheduler, name)
                 scheduler.add(name, source.every, due, jitter=source.jitter)
-            elif isinstance(source, StreamSource):
+        return scheduler
+
+    def _listen(self) -> None:
+        for name, outs in self.outlets.items():
+            source = outs[0].feed.source
+            if isinstance(source, StreamSource):
                 heard = partial(
                     listen,
                     self.store.outbox,
@@ -191,7 +181,6 @@ class Runtime:
                     partial(self.conditions.set, f"stream {name}"),
                 )
                 self._thread(self._readers, f"stream {name}", heard)
-        scheduler.start()
 
     def _thread(self, group: list[threading.Thread], name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -213,9 +202,10 @@ class Runtime:
             scheduler.again(name, wait)
 
     def maintain(self) -> None:
-        """Forget what was kept long enough; set aside what recorders left unfinished."""
+        """Forget what was kept long enough, in the file as well; set aside what recorders left unfinished."""
         try:
             pruned = self.store.outbox.prune(milliseconds() - int(seconds(self.settings.store.keep) * 1000))
+            self.store.database.scrub()
             self.reader.tidy(time.time())
             log.debug("store maintained", extra={"pruned": pruned})
         except (StoreError, OSError) as error:
@@ -270,15 +260,6 @@ class Runtime:
         if self.plugins.observes("pulseshim_envelope_confirmed"):
             for stored in confirmed:
                 self.plugins.envelope_confirmed(stored.envelope)
-
-
-def left_of(store: Store) -> Left:
-    """Give what is left to do in a store."""
-    (pending,), (again,), (parked,) = store.database.query(
-        "SELECT count(*) FROM pending UNION ALL SELECT count(*) FROM parked WHERE awaiting = 'reader'"
-        " UNION ALL SELECT count(*) FROM parked"
-    )
-    return Left(spool=len(store.spool.names()) + again, pending=pending, parked=parked)
 
 
 def outlets(settings: Settings, feeds: Sequence[PluginFeed]) -> Mapping[str, Sequence[Outlet]]:

@@ -4,10 +4,13 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
+from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.combining import OrTrigger
@@ -57,6 +60,22 @@ class _Due:
             return self._running
 
 
+class _Threads(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
+    """A thread for each poll. Nobody waits for it when the process ends, as is done for APScheduler's own."""
+
+    def _do_submit_job(self, job: Any, run_times: Sequence[datetime]) -> None:
+        run = partial(self._run, job, run_times)
+        threading.Thread(target=run, name=f"poll {job.name}", daemon=True).start()
+
+    def _run(self, job: Any, run_times: Sequence[datetime]) -> None:
+        try:
+            events = run_job(job, "default", run_times, self._logger.name)
+        except BaseException as error:  # noqa: BLE001 - APScheduler logs it, and must know that it has ended
+            self._run_job_error(job.id, error, error.__traceback__)
+        else:
+            self._run_job_success(job.id, events)
+
+
 class Scheduler:
     """Runs polls in threads: of a feed one at a time, a late one late and once, none skipped.
 
@@ -70,7 +89,9 @@ class Scheduler:
         # Left to itself APScheduler skips what is more than a second late, and what is due while it runs.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
         self._due: dict[str, _Due] = {}
-        self._scheduler = BackgroundScheduler(job_defaults=defaults, timezone=UTC)
+        self._scheduler = BackgroundScheduler(
+            executors={"default": _Threads()}, job_defaults=defaults, timezone=UTC
+        )
         self._now = now
         self._clock = clock
         self._stopped = threading.Event()
@@ -100,11 +121,11 @@ class Scheduler:
     def start(self) -> None:
         """Begin."""
         self._scheduler.start()
-        threading.Thread(target=self._watch, name="clock", daemon=True).start()
-
-    def _watch(self) -> None:
-        """See whether the clock was set, until it is stopped."""
         offset = self._now() - self._clock()
+        threading.Thread(target=self._watch, args=(offset,), name="clock", daemon=True).start()
+
+    def _watch(self, offset: float) -> None:
+        """See whether the clock was set, until it is stopped."""
         while not self._stopped.wait(_LOOK):
             before, offset = offset, self._now() - self._clock()
             if abs(offset - before) > _JUMP:

@@ -103,6 +103,35 @@ def make_directory(directory: Path) -> None:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left to do in a store: invocations in the spool, envelopes without a confirm, parked items."""
+
+    spool: int
+    pending: int
+    parked: int
+
+    @property
+    def work(self) -> int:
+        """Give how much there is to do that needs no person."""
+        return self.spool + self.pending
+
+    def __str__(self) -> str:
+        return f"{self.spool} in the spool, {self.pending} to publish, {self.parked} parked"
+
+
+def left_of(store: Store) -> Left:
+    """Give what is left to do in a store."""
+    # Before the outbox: what a reader of another process moves from the one to the other meanwhile is counted
+    # twice, where the reverse would not count it at all.
+    spooled = len(store.spool.names())
+    (pending,), (again,), (parked,) = store.database.query(
+        "SELECT count(*) FROM pending UNION ALL SELECT count(*) FROM parked WHERE awaiting = 'reader'"
+        " UNION ALL SELECT count(*) FROM parked"
+    )
+    return Left(spool=spooled + again, pending=pending, parked=parked)
+
+
 @contextmanager
 def held_store(settings: Settings, command: str) -> Iterator[Store]:
     """Give the store, held for one runtime. Raises `StoreHeld`, naming the holder, where another has it."""
@@ -134,6 +163,8 @@ def _take(file: IO[str]) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        # Two that wait would else hold each other up.
+        fcntl.flock(file, fcntl.LOCK_UN)
         time.sleep(_LOOK)
     return False
 
@@ -169,11 +200,14 @@ def next_in_line(directory: Path) -> Iterator[bool]:
 @contextmanager
 def _lock_file(directory: Path, name: str) -> Iterator[IO[str]]:
     try:
-        file = os.fdopen(os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
+        file = os.fdopen(os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     except OSError as error:
         raise StoreUnavailable(
             f"{directory / name} cannot be opened ({error.strerror})",
             "see that the store exists and belongs to the account of pulseshim",
         ) from error
     with file:
+        # Whoever may read a file may lock it, and so keep everybody else from the store.
+        if os.fstat(file.fileno()).st_mode & 0o077:
+            os.fchmod(file.fileno(), 0o600)
         yield file

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import click
@@ -11,9 +11,10 @@ from pulseshim.admission import HELD_BACK
 from pulseshim.commands.publishing import runtime_of
 from pulseshim.commands.session import PARKED, UNREACHED, Session, progress
 from pulseshim.commands.stopping import stop_signals
+from pulseshim.condition import Condition
 from pulseshim.errors import StoreHeld
-from pulseshim.runtime import Left, Runtime, left_of
-from pulseshim.store import held_store, next_in_line, open_store
+from pulseshim.runtime import Runtime
+from pulseshim.store import Left, held_store, left_of, next_in_line, open_store
 
 _LOOK = 0.02
 _LOOK_AT_OTHER = 0.1
@@ -97,21 +98,24 @@ def work_off(session: Session, runtime: Runtime, patience: Patience, stop: threa
     try:
         with progress(session, "draining") as shown:
             while not stop.is_set():
-                runtime.reader.read_all()
+                runtime.reader.read_all(stop)
                 left = runtime.left()
                 shown(f"draining: {left}")
                 if not left.work or patience.is_over(left):
                     break
                 stop.wait(_LOOK)
+        # Where nothing but drain and poll is ever run, nobody else does it.
+        runtime.maintain()
+        # How they are now is why something is left; a relay that has been stopped says no more than that.
+        conditions = runtime.conditions.all()
     finally:
         left = runtime.stop()
-    return _code(session, runtime, left)
+    return _code(session, conditions, left)
 
 
-def _code(session: Session, runtime: Runtime, left: Left) -> int:
+def _code(session: Session, conditions: Sequence[Condition], left: Left) -> int:
     if left.work:
         session.console.print(f"not drained; left for the next start: {left}")
-        conditions = runtime.conditions.all()
         held = [c for c in conditions if c.subject.startswith("admission") and c.condition == HELD_BACK]
         lost = [c for c in conditions if c.subject.startswith("relay") and c.detail]
         for condition in [*held, *lost]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import click
 import msgspec
@@ -60,7 +61,7 @@ def command(
         runtime = runtime_of(session, store)
         chosen = choose(runtime, feeds, rewinding=begin is not None)
         if dry_run:
-            return _code(show(runtime, chosen, begin))
+            return _code(show(runtime, chosen, begin, stop))
         with progress(session, f"polling {', '.join(chosen)}") as shown:
             failures = list(poll_all(runtime, chosen, begin, timeout, stop, shown))
         code = work_off(session, runtime, Patience(timeout), stop)
@@ -133,6 +134,8 @@ def poll_all(
             return
         stop.wait(wait)
         for name in [name for name in waiting if not runtime.polls.wait(name)]:
+            if stop.is_set():
+                return
             error = runtime.poll(name, since, went_on)
             if error is None or not runtime.polls.wait(name):
                 waiting.remove(name)
@@ -146,15 +149,20 @@ def _too_early(runtime: Runtime, name: str) -> Exception:
     return PulseshimError(f"{name} asks to come back at {at}")
 
 
-def show(runtime: Runtime, chosen: Sequence[str], since: datetime | None = None) -> list[Exception]:
-    """Print the envelopes that a poll would store, with the sequence number 0; give what went wrong."""
+def show(
+    runtime: Runtime, chosen: Sequence[str], since: datetime | None, stop: threading.Event
+) -> list[Exception]:
+    """Print the envelopes that a poll would store, with the sequence number 0; give what went wrong.
+
+    Ends when `stop` is set.
+    """
     failures: list[Exception] = []
     for name in chosen:
         if runtime.polls.wait(name):
             failures.append(_too_early(runtime, name))
             continue
         try:
-            for out in _new(runtime, name, since):
+            for out in takewhile(lambda _out: not stop.is_set(), _new(runtime, name, since)):
                 body = seal(out.message, out.exchange, sequence=0, sent=milliseconds()).body
                 click.echo(printable_json(msgspec.json.format(body, indent=0)))
         except PulseshimError as error:

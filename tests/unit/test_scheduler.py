@@ -1,5 +1,7 @@
 """The scheduler: no poll is skipped, none runs twice at once, and cron expressions mean what cron means."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -202,7 +204,7 @@ def test_a_poll_that_is_to_be_tried_again_does_not_wait_for_its_schedule() -> No
     def poll() -> None:
         polled.append(1)
         if len(polled) == 1:
-            scheduler.again("bell", 0.05)
+            scheduler.again("bell", 60)
             scheduler.again("bell", 0.1)
         else:
             twice.set()
@@ -233,3 +235,39 @@ def test_a_clock_that_is_set_back_lets_no_poll_wait() -> None:
         wait_until(lambda: poll.begun == 2)
     finally:
         scheduler.stop()
+
+
+HANGING = """
+import threading, time
+from datetime import timedelta
+from pulseshim.scheduler import Scheduler
+begun = threading.Event()
+scheduler = Scheduler()
+scheduler.add("tests", timedelta(hours=1), lambda: begun.set() or time.sleep(600))
+scheduler.start()
+assert begun.wait(60)
+scheduler.stop()
+"""
+
+
+def test_a_poll_that_hangs_keeps_no_process_from_ending() -> None:
+    """It is stopped with it: what it had not stored is asked for again."""
+    done = subprocess.run([sys.executable, "-c", HANGING], timeout=120, check=False)
+
+    assert done.returncode == 0
+
+
+def test_a_poll_that_raises_is_due_again(scheduler: Scheduler, caplog: pytest.LogCaptureFixture) -> None:
+    """It should not, and if it does, that is in the log and the feed goes on."""
+    polled: list[int] = []
+
+    def poll() -> None:
+        polled.append(1)
+        raise ZeroDivisionError("a defect")
+
+    scheduler.add("tests", timedelta(seconds=0.05), poll)
+
+    scheduler.start()
+    wait_until(lambda: len(polled) > 2)
+
+    assert "a defect" in caplog.text

@@ -6,6 +6,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pulseshim.errors import StoreCorrupt, StoreHeld, StoreUnavailable
 from pulseshim.settings import Settings, StoreSettings
 from pulseshim.store import held_store, holder, next_in_line, open_store
 
+PATIENCE = 60.0
 HOLDING = """
 import sys
 from pulseshim.settings import Settings, StoreSettings
@@ -126,7 +129,7 @@ def test_a_second_runtime_is_told_who_holds_the_store(settings: Settings) -> Non
     with pytest.raises(StoreHeld) as caught, held_store(settings, "drain"):
         pytest.fail("it was held twice")
 
-    process.communicate("", timeout=20)
+    process.communicate("", timeout=60)
     with held_store(settings, "drain"):
         mine = holder(settings.directory)
 
@@ -142,7 +145,7 @@ def test_a_runtime_that_was_killed_holds_nothing(settings: Settings) -> None:
     process = holding(settings)
 
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
     assert holder(settings.directory) == ""
     with held_store(settings, "run") as store:
@@ -246,3 +249,41 @@ def test_an_entry_that_cannot_be_moved_is_named_where_it_is(unprivileged: Path) 
     assert [item.subject for item in store.parked.items()] == [str(empty), str(full)]
     assert store.spool.names() == ["full"]
     store.close()
+
+
+def test_two_that_start_while_somebody_looks_do_not_keep_each_other_out(settings: Settings) -> None:
+    """Each waits for the look to end, neither for the other: one of them has the store."""
+    open_store(settings).close()
+    held: list[str] = []
+    ended = threading.Event()
+
+    def begin(verb: str) -> None:
+        with suppress(StoreHeld), held_store(settings, verb):
+            held.append(verb)
+            assert ended.wait(PATIENCE)
+
+    with (settings.directory / "lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        beginners = [threading.Thread(target=begin, args=(verb,)) for verb in ("run", "poll")]
+        for beginner in beginners:
+            beginner.start()
+        time.sleep(0.2)
+    until = time.monotonic() + PATIENCE
+    while not held and any(beginner.is_alive() for beginner in beginners) and time.monotonic() < until:
+        time.sleep(0.01)
+    ended.set()
+    for beginner in beginners:
+        beginner.join()
+
+    assert len(held) >= 1
+
+
+def test_nobody_else_can_lock_the_store(settings: Settings) -> None:
+    """Whoever may read a file may lock it: these are for the owner alone, also those from before."""
+    settings.directory.mkdir(parents=True)
+    (settings.directory / "lock").touch(mode=0o644)
+
+    with held_store(settings, "run"), next_in_line(settings.directory):
+        modes = {name: (settings.directory / name).stat().st_mode & 0o777 for name in ("lock", "lock.next")}
+
+    assert modes == {"lock": 0o600, "lock.next": 0o600}

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -133,3 +133,19 @@ def test_the_line_of_a_large_invocation_stays_short(bench: Bench, caplog: pytest
     first = [stored.envelope.message_id for stored in bench.store.outbox.pending("", limit=10)]
     assert (line.__dict__["count"], line.__dict__["messages"]) == (300, first)
     assert bench.stored == list(map(str, range(300)))
+
+
+def test_reading_once_ends_when_it_is_told_to(bench: Bench) -> None:
+    """As in a drain that is interrupted: what was begun is stored, the rest stays for the next."""
+    stop = threading.Event()
+
+    def last(invocation: Invocation, _state: State) -> Iterable[str]:
+        stop.set()
+        return invocation.arguments
+
+    names = [bench.put(text) for text in ("one", "two", "three")]
+
+    count = bench.reader(last).read_all(stop)
+
+    assert (count, bench.waiting()) == (1, ["one"])
+    assert bench.store.spool.names() == names[1:]

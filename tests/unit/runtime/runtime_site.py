@@ -21,9 +21,9 @@ from pulseshim import (
 )
 from pulseshim.plugin_manager import PluginManager
 from pulseshim.recorder import record
-from pulseshim.runtime import Left, Runtime
+from pulseshim.runtime import Runtime
 from pulseshim.settings import AccountSettings, BrokerSettings, Settings, StoreSettings
-from pulseshim.store import held_store
+from pulseshim.store import Left, held_store
 from pulseshim.testing import MemoryPublisher
 
 PATIENCE = 60.0
@@ -135,5 +135,7 @@ def hooked(name: str = "tests", exchange: Exchange = ONE, account: str | None = 
     return Feed(name, HookSource(words), shim, exchange, account)
 
 
-def polled(poll: Callable[[State], Iterable[str]], name: str = "polled") -> Feed[str]:
-    return Feed(name, PollSource(poll, timedelta(hours=1)), shim, ONE)
+def polled(
+    poll: Callable[[State], Iterable[str]], name: str = "polled", every: timedelta | str = timedelta(hours=1)
+) -> Feed[str]:
+    return Feed(name, PollSource(poll, every), shim, ONE)

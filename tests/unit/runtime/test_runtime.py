@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -19,8 +20,8 @@ from pulseshim import (
     hookimpl,
 )
 from pulseshim.errors import StoreHeld
-from pulseshim.runtime import Left, left_of
-from pulseshim.store import held_store
+from pulseshim.spool import Spool
+from pulseshim.store import Left, held_store, left_of
 from tests.unit.runtime.runtime_site import (
     ONE,
     PATIENCE,
@@ -211,3 +212,19 @@ def test_maintenance_forgets_what_was_kept_long_enough(site: Site) -> None:
     (item,) = runtime.store.parked.items()
     assert runtime.store.outbox.replayable("1", []) == 0
     assert (item.kind, "half-written" in item.cause) == ("file", True)
+
+
+def test_what_is_on_its_way_from_the_spool_to_the_outbox_is_not_done(site: Site) -> None:
+    """Another process reads while we count: what it moves meanwhile is counted at one place at least."""
+    reading = site.runtime(Plugin(hooked())).reader
+    site.record("tests", "a")
+    store = reading._store
+
+    class Moving(Spool):
+        def names(self) -> list[str]:
+            reading.read_all()
+            return super().names()
+
+    left = left_of(replace(store, spool=Moving(store.spool.directory, largest=1 << 20)))
+
+    assert left == Left(spool=0, pending=1, parked=0)

@@ -6,7 +6,7 @@ from pulseshim import (
     Exchange,
 )
 from pulseshim.errors import BrokerDenied, SettingsError
-from pulseshim.runtime import Left
+from pulseshim.store import Left
 from tests.unit.runtime.runtime_site import ONE, TWO, Landed, Plugin, Site, hooked, wait_until
 
 

@@ -1,12 +1,11 @@
 """The runtime's polls: whole or not at all."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from pulseshim import (
-    State,
-)
+from pulseshim import SettingsError, State
 from tests.unit.runtime.runtime_site import Plugin, Site, hooked, polled
 
 
@@ -66,3 +65,15 @@ def test_a_feed_that_no_one_polls_cannot_be_polled(site: Site) -> None:
 
     with pytest.raises(TypeError, match="tests is no feed that can be polled"):
         runtime.poll("tests")
+
+
+def test_a_schedule_that_is_none_starts_no_thread(site: Site) -> None:
+    """Nothing is published by a service that cannot start: it would be, again and again, at each new try."""
+    runtime = site.runtime(Plugin(polled(lambda _state: [], every="at noon")))
+    before = set(threading.enumerate())
+
+    with pytest.raises(SettingsError, match="no cron expression"):
+        runtime.start()
+
+    assert set(threading.enumerate()) <= before
+    assert not runtime.store.outbox.waiting()
