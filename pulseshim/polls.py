@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pulseshim.added import Added
 from pulseshim.backoff import Backoff
 from pulseshim.condition import Conditions
+from pulseshim.errors import StoreError
 from pulseshim.feed import HookSource
 from pulseshim.outbox import Outbox
 from pulseshim.source import Outlet, described, pause_of, poll
@@ -71,6 +73,7 @@ class Polls:
         if isinstance(source, HookSource):
             raise TypeError(f"{feed} is no feed that can be polled")
         count = 0
+        asked_to_wait = self._outbox.state(feed).get(_PAUSE)
         try:
             for number, envelopes in enumerate(poll(self._outbox, outlets, source, since)):
                 count += len(envelopes)
@@ -79,18 +82,20 @@ class Polls:
                     self._conditions.set(f"poll {feed}", "going on", f"{count} messages so far")
                     went_on(f"polling {feed}: {count} messages so far")
                     log.info("poll went on", extra={"feed": feed, "messages": count})
+            if self._outbox.state(feed).get(_PAUSE) == asked_to_wait:  # a new one was asked for by `admit`
+                self.pause(feed, 0.0)
+            self._conditions.set(f"poll {feed}", "done", f"{count} messages")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the next poll tries again
             self._failed(feed, error)
             return error
-        self.pause(feed, 0.0)
-        self._conditions.set(f"poll {feed}", "done", f"{count} messages")
         return None
 
     def by_schedule(self, outlets: Sequence[Outlet]) -> float:
         """Ask a source that is due and not too early; give the seconds until the next try, 0 if none."""
         feed = outlets[0].feed.name
-        if self._clock() < self._not_before.get(feed, 0.0) or self.wait(feed):
-            return self.wait(feed)
+        early = max(self._not_before.get(feed, 0.0) - self._clock(), self.wait(feed))
+        if early > 0:
+            return early
         backoff = self._backoffs.setdefault(feed, Backoff(_LONGEST_PAUSE, self._random, first=_FIRST_PAUSE))
         if self.once(outlets) is None:
             backoff.reset()
@@ -103,10 +108,12 @@ class Polls:
         how, why = described(error)
         wait = pause_of(error)
         if wait > 0:
-            self.pause(feed, wait)
             why += f" (it asks to come back in {wait:.0f} s)"
         log.error("poll failed", extra={"feed": feed, "error": why})
-        self._conditions.set(f"poll {feed}", how, why)
+        with suppress(StoreError):  # which may be why it failed, and stands in the log
+            if wait > 0:
+                self.pause(feed, wait)
+            self._conditions.set(f"poll {feed}", how, why)
 
     def pause(self, feed: str, seconds: float) -> None:
         """Leave a source alone for some seconds from now on; 0: it may be asked at any time."""

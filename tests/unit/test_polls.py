@@ -166,7 +166,7 @@ def test_a_clock_that_was_set_back_prolongs_no_pause(
 def test_a_source_that_fails_is_asked_again_after_growing_pauses(
     bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
 ) -> None:
-    """They grow up to five minutes; what the schedule says in between does not count."""
+    """They grow up to five minutes; what the schedule says in between puts nothing off."""
     clock = [NOON]
     polls = make_polls(clock)
     bell.events = [SourceUnavailable("down")]
@@ -174,7 +174,7 @@ def test_a_source_that_fails_is_asked_again_after_growing_pauses(
     for _ in range(9):
         pauses.append(polls.by_schedule(outlets))
         clock[0] += pauses[-1] / 2
-        polls.by_schedule(outlets)
+        assert polls.by_schedule(outlets) == pauses[-1] / 2
         clock[0] += pauses[-1] / 2
 
     bell.events = []
@@ -223,3 +223,38 @@ def test_a_long_poll_says_how_far_it_is(
     make_polls([NOON]).once(outlets, went_on=told.append)
 
     assert told == ["polling bell: 3 messages so far", "polling bell: 4 messages so far"]
+
+
+@pytest.mark.parametrize("events", [[], [SourceUnavailable("busy", retry_after=3)]])
+def test_a_store_that_cannot_be_written_lets_a_source_be_asked_again(
+    bell: Bell,
+    outlets: list[Outlet],
+    store: Store,
+    make_polls: Callable[[list[float]], Polls],
+    events: list[int | Checkpoint | Exception],
+) -> None:
+    """Soon, not a day later: that it failed could not be noted, either."""
+    bell.events = events
+    polls = make_polls([NOON])
+    store.database.query("PRAGMA query_only = ON")
+
+    wait = polls.by_schedule(outlets)
+
+    assert (wait, bell.asked) == (5, 1)
+
+
+def test_a_pause_that_was_asked_for_during_a_poll_outlasts_it(
+    bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
+) -> None:
+    """The same source may be asked by others at the same time: what it told them holds."""
+    polls = make_polls([NOON])
+
+    def tell(_text: str) -> None:
+        polls.pause("bell", 600)
+
+    bell.events = [1, Checkpoint(), 2]
+
+    error = polls.once(outlets, went_on=tell)
+
+    assert error is None
+    assert polls.wait("bell") == 600
