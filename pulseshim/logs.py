@@ -17,7 +17,6 @@ _LIBRARIES = (
     "git",
     "requests",
     "urllib3",
-    "watchdog",
     "websockets",
 )
 
@@ -33,6 +32,8 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     root.setLevel(level.upper())
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It calls it an error to be stopped while something happens. What it misses, the reader's rescan finds.
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:

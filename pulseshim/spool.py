@@ -20,7 +20,8 @@ _NAME = re.compile(r"(?P<time>[0-9]{20})-(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[
 _HEADER = b"pulseshim-invocation/1"
 _FUTURE = 24 * 3600 * 10**9
 _ABANDONED = 24 * 3600.0
-_MOST_FIELDS = 10_000
+_MOST_FIELDS = 700_000
+"""More than Linux can hand to a program as arguments and environment: 6 MiB, and 9 bytes for the shortest."""
 # These say nothing about the file: the process or the machine is short of something for a while.
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
 _NAME_BYTES = 200

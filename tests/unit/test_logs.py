@@ -163,7 +163,7 @@ def test_libraries_are_heard_only_when_something_is_wrong(root: logging.Logger) 
     stream = io.StringIO()
     configure("debug", "text", stream)
 
-    chatty = ("apscheduler.scheduler", "amqp", "kombu.connection", "git.cmd", "watchdog.observers")
+    chatty = ("apscheduler.scheduler", "amqp", "kombu.connection", "git.cmd")
     for library in (*chatty, "websockets.client"):
         logging.getLogger(library).info("chatter")
         logging.getLogger(library).warning("trouble")

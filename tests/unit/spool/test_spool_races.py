@@ -80,7 +80,7 @@ def test_a_file_that_is_swapped_while_it_is_looked_at_tells_nothing_of_anothers(
     read: list[bytes] = []
     refused: set[str] = set()
     with busily(swap) as begun:
-        assert begun.wait(10)
+        assert begun.wait(60)
         for _ in looks(lambda: bool(read and refused)):
             try:
                 read.append(spool.read(NAME, NOW)[0].stdin)
@@ -108,7 +108,7 @@ def test_a_file_that_is_cut_and_filled_while_it_is_read_is_whole_or_none(spool: 
 
     read: list[bytes] = []
     with busily(rewrite) as begun:
-        assert begun.wait(10)
+        assert begun.wait(60)
         for _ in looks(lambda: bool(read)):
             try:
                 read.append(spool.read(NAME, NOW)[1])
