@@ -40,8 +40,10 @@ test-rabbitmq: $(VENV)/.test ## what meets a broker, against RabbitMQ 4.x: SUITE
 test-pythons: rabbitmq mercurial ## the tests on each Python from 3.11 to 3.14 that this machine has
 	@$(PYTHON) contrib/dev/pythons.py $(side_by_side) $(ARGS)
 
+# The other properties are tried with examples that no run had before, too; as many of them as in any run.
 fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
 	PULSESHIM_FUZZ=$(or $(EXAMPLES),2000) $(BIN)/pytest tests/plugins/test_fuzz*.py
+	PULSESHIM_FUZZ=50 $(BIN)/pytest $$(grep -lr "^from hypothesis" --include="test_*.py" tests | grep -v test_fuzz)
 
 # Most tests wait for git, a broker or another process, so there may be more than cores. The order of the files
 # has the long ones first: else one worker is left with them while the others have nothing to do.

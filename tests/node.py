@@ -1,6 +1,7 @@
 """A private RabbitMQ node, and a virtual host of one's own on it."""
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -21,11 +22,13 @@ import amqp
 import pytest
 import trustme
 
-START_SECONDS = 60
+START_SECONDS = 180
+ANSWER_SECONDS = 60
 STOP_SECONDS = 15
 CTL_SECONDS = 180
 # Linux gives out ports from 32768 on. One of those, free a moment ago, may be a connection's by now.
-_FIRST_PORT, _PORTS = 10_000, 20_000
+_FIRST_PORT, _PORTS, _WORKERS = 10_000, 5_000, 4
+_numbers = itertools.count(os.getpid() * 101)
 INSTALL = "install it: apt-get install rabbitmq-server (or name another in $PULSESHIM_TEST_RABBITMQ_SERVER)"
 
 CONFIGURATION = """\
@@ -47,16 +50,18 @@ management.tcp.port = {management_port}
 
 
 def free_ports(count: int) -> list[int]:
-    """Give different free TCP ports of the loopback interface, such as nobody gets who asks for any."""
-    found: set[int] = set()
-    with contextlib.ExitStack() as listeners:
-        while len(found) < count:
-            port = _FIRST_PORT + secrets.randbelow(_PORTS)
-            listener = listeners.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                listener.bind(("127.0.0.1", port))
-                found.add(port)
-    return list(found)
+    """Give different free TCP ports of the loopback interface, such as nobody gets who asks for any.
+
+    They may be bound later: no other worker of pytest is given them, nor is anybody here a second time.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    found: list[int] = []
+    while len(found) < count:
+        port = _FIRST_PORT + worker * _PORTS + next(_numbers) % _PORTS
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def free_port() -> int:
@@ -94,7 +99,7 @@ class RabbitMQ:
             userid=user,
             password=password,
             login_method="PLAIN",
-            connect_timeout=5,
+            connect_timeout=ANSWER_SECONDS,
         )
         connection.connect()
         return connection

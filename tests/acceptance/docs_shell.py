@@ -113,7 +113,7 @@ class Shell:
         """Run a command in the shell itself, so that `cd` lasts; give its exit code and output."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{{ {command}\n}} </dev/null\necho; echo {self._mark} $?\n")
+        self._process.stdin.write(f"{{ {command}\n}} </dev/null\ncode=$?; echo; echo {self._mark} $code\n")
         self._process.stdin.flush()
         lines: list[str] = []
         for line in self._process.stdout:

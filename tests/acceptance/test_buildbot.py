@@ -68,7 +68,7 @@ class Service:
         """End the service."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(15)
+            self._process.wait(60)
             self._process = None
 
     def held(self) -> list[Held]:

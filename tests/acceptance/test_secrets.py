@@ -193,7 +193,7 @@ def test_no_secret_is_found_where_it_does_not_belong(
                 found[" ".join(verb)] = (done.stdout + done.stderr).encode()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
         done = site.pulseshim("poll", "bugzilla", "buildbot", "--debug", "--timeout", "1")
         found["poll"] = (done.stdout + done.stderr).encode()
     (site.root / "broker").write_text(f"{MARK}-wrong")

@@ -235,7 +235,7 @@ def test_a_service_that_listens_forgets_how_the_last_poll_of_the_stream_went(
     def waiting(_state: State, stop: threading.Event) -> Iterator[int | Checkpoint]:
         yield Checkpoint()
         begun.set()
-        stop.wait(20)
+        stop.wait(60)
 
     Conditions(store.database, milliseconds).set("poll bell", "failed", "down")
     manager = PluginManager()
@@ -244,7 +244,7 @@ def test_a_service_that_listens_forgets_how_the_last_poll_of_the_stream_went(
 
     kept = [each.subject for each in runtime.conditions.all()]
     runtime.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     heard = {each.subject: each.condition for each in runtime.conditions.all()}
     runtime.stop()
 

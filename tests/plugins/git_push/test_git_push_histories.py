@@ -34,7 +34,6 @@ STEPS = st.lists(
 @settings(
     max_examples=25,
     deadline=None,
-    derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

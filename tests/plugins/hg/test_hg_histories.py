@@ -193,7 +193,6 @@ def check_pushes(repository: "Client", pushes: list["Announced"]) -> None:
 @settings(
     max_examples=5,
     deadline=None,
-    derandomize=True,
     database=None,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -277,10 +277,10 @@ def test_a_thread_answers_until_it_is_stopped(bench: Bench) -> None:
     bench.store("a")
     bench.relay.turn()
 
-    answered = bench.answered.wait(20)
+    answered = bench.answered.wait(60)
     bench.relay.turn()
     bench.full = False
-    noted = bench.noted.wait(20)
+    noted = bench.noted.wait(60)
     stop.set()
     bench.admission.wake()
     thread.join(20)

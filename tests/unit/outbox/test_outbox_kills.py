@@ -171,7 +171,7 @@ def die_everywhere(root: Path) -> None:
 def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Give the stores of processes that were killed, each at a moment of its own; the last was not."""
     root = tmp_path_factory.mktemp("killed")
-    subprocess.run([sys.executable, __file__, str(root)], check=True, timeout=60)
+    subprocess.run([sys.executable, __file__, str(root)], check=True, timeout=240)
     return sorted(root.iterdir())
 
 
