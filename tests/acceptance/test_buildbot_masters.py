@@ -95,7 +95,7 @@ def test_each_master_has_a_login_and_an_account_of_its_own(
     site.wait_until(lambda: site.log.count("master followed") == len(NAMES), "followed")
     for web in guarded.values():
         web.filled = True
-    site.wait_until(lambda: sum(row["confirmed"] for row in site.seen()["exchanges"]) >= 10, "published")
+    site.wait_until(lambda: sum(row["confirmed"] for row in site.seen()["exchanges"]) >= 12, "published")
     site.wait_until(site.is_done, "all published")
     status = site.status()
 

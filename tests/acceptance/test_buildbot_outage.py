@@ -1,6 +1,7 @@
 """A Buildbot master that cannot be read: who is told of it, and in which words."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from tests.node import free_port
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 NO_MASTER = "this is another server\n"
 
 
@@ -32,9 +33,9 @@ def site(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 def configure(root: Path, url: str) -> None:
     """Name the one master."""
-    (root / "pulseshim.toml").write_text(
-        f'[store]\ndirectory = "{root / "store"}"\n[plugins.buildbot.masters.ci]\nurl = "{url}"\n'
-    )
+    new = root / "pulseshim.toml.new"
+    new.write_text(f'[store]\ndirectory = "{root / "store"}"\n[plugins.buildbot.masters.ci]\nurl = "{url}"\n')
+    new.rename(root / "pulseshim.toml")
 
 
 def command(root: Path, *verb: str) -> list[str]:
@@ -67,6 +68,19 @@ def stream_of(site: Callable[..., subprocess.CompletedProcess[str]], url: str) -
         time.sleep(0.1)
 
 
+def wait_for(port: int) -> None:
+    """Wait until somebody listens at a port."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        else:
+            return
+
+
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[str]:
     """Give the address of a web server that is no Buildbot."""
@@ -77,6 +91,7 @@ def stranger(tmp_path: Path) -> Iterator[str]:
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(tmp_path / "web")],
         stderr=subprocess.DEVNULL,
     )
+    wait_for(port)
     yield f"http://127.0.0.1:{port}/"
     process.kill()
     process.wait()

@@ -209,12 +209,12 @@ def clock_back(ground: Ground) -> None:
 
 def arm(ground: Ground, moment: str) -> None:
     """Have the next process killed at a moment, such as `outbox.store before`, and start it."""
-    times = random.Random(moment).randint(1, 2) if moment.startswith(OFTEN) else 1
+    times = random.Random(moment).randint(1, 3) if moment.startswith(OFTEN) else 1
     (ground.control / "die").write_text(f"{moment} {times}")
     ground.service.kill()
 
 
-OFTEN = ("outbox.store", "outbox.confirm", "spool.remove")
+OFTEN = ("outbox.store", "spool.remove")
 """What happens again and again while the service runs."""
 
 

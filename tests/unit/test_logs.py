@@ -169,4 +169,4 @@ def test_libraries_are_heard_only_when_something_is_wrong(root: logging.Logger) 
         logging.getLogger(library).warning("trouble")
 
     assert root.level == logging.DEBUG
-    assert [line.split()[1:] for line in stream.getvalue().splitlines()] == [["warning", "trouble"]] * 6
+    assert [line.split()[1:] for line in stream.getvalue().splitlines()] == [["warning", "trouble"]] * 5

@@ -45,8 +45,10 @@ class Ear:
     def wait_until(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Wait until a condition holds, or fail with what was waited for."""
         deadline = time.monotonic() + seconds
-        while not condition():
+        while True:
             failed = time.monotonic() > deadline or self.failure is not None
+            if condition():
+                return
             assert not failed, f"not {what}: {self.keys()} {self.failure!r}"
             time.sleep(0.05)
 
@@ -78,7 +80,7 @@ def listening() -> Listening:
         thread.start()
         try:
             # The first two are the beginning and the first look.
-            ear.wait_until(lambda: ear.looks > 1 or not thread.is_alive(), "listening")
+            ear.wait_until(lambda: ear.looks > 1 or ear.failure is not None or ear.ended, "listening")
             yield ear
         finally:
             stop.set()

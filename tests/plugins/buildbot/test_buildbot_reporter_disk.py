@@ -34,6 +34,7 @@ def tell(*words):
 def put_and_tell(*build):
     tell("tries")
     put(sys.argv[1], "buildbot.ci", *build)
+    tell("put")
 
 log.addObserver(lambda event: tell("log", *event["message"]))
 writer = Writer(put_and_tell, pause=0.05)
@@ -115,7 +116,7 @@ def test_a_disk_that_takes_nothing_holds_up_no_build_and_loses_none(
 ) -> None:
     """It is logged once, nothing half-written stays, and with room all are recorded, in their order."""
     master.build(1)
-    master.hear("tries")
+    master.hear("put")  # the file has been closed, too
     before = _until(master.recorded, [1])
     with spoil(master.disk, master.process.pid):
         master.build(2, 3, 4)

@@ -42,7 +42,7 @@ def test_a_websocket_that_refuses_to_subscribe_is_closed() -> None:
         url = f"http://127.0.0.1:{server.socket.getsockname()[1]}/"
         with Client(MasterOptions(url=url, events="websocket")) as client:
             events = hear(client, MasterOptions(url=url, events="websocket"), Event())
-            was_closed = closed.wait(10)
+            was_closed = closed.wait(60)
         server.shutdown()
         serving.join()
 

@@ -221,7 +221,7 @@ def test_a_git_that_hangs_is_ended_with_all_that_it_started(
     pushes: "Pushes", tmp_path: Path, replace_git: "Callable[[str], None]"
 ) -> None:
     """Nothing is left behind, though a child holds git's output open."""
-    pushes.options["timeout"] = "500ms"
+    pushes.options["timeout"] = "5s"
     pushes.commit("One")
     recorded = pushes.push("main")
     replace_git(f"sleep 600 & echo $! > {tmp_path}/child; wait")

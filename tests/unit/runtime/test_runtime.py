@@ -101,7 +101,7 @@ def test_a_service_reads_polls_and_listens_until_it_is_stopped(site: Site) -> No
     wait_until(listening.is_set)
 
     site.record("tests", "a")
-    wait_until(lambda: len(site.publishers[""].held) == 3)
+    wait_until(lambda: len(site.publishers[""].held) == 3 and runtime.left().work == 0)
     alive = runtime.is_alive()
     left = runtime.stop()
 
