@@ -10,6 +10,7 @@ import msgspec
 
 from pulseshim.conversion import convert
 from pulseshim.errors import SettingsError
+from pulseshim.settings_file import ForeignFile, find_file
 
 T = TypeVar("T")
 
@@ -178,21 +179,16 @@ def default_store(environ: Mapping[str, str]) -> str:
     return os.path.join(state, "pulseshim")
 
 
-def find_file(config: str | None, environ: Mapping[str, str]) -> str | None:
-    """Give the settings file: the one named, else ./pulseshim.toml, else /etc/pulseshim/pulseshim.toml."""
-    named = config or environ.get("PULSESHIM_CONFIG")
-    if named:
-        return named
-    usual = ("pulseshim.toml", "/etc/pulseshim/pulseshim.toml")
-    return next((path for path in usual if os.path.exists(path)), None)
-
-
 def load(config: str | None, environ: Mapping[str, str]) -> Settings:
     """Read the settings file, if there is one, and lay the environment over it.
 
-    Raises `SettingsError` for a file that cannot be read, an unknown key, a wrong type or a wrong value.
+    Raises `SettingsError` for a file that cannot be read, an unknown key, a wrong type or a wrong value, and
+    for one of the current directory that others can write.
     """
-    path = find_file(config, environ)
+    try:
+        path = find_file(config, environ)
+    except ForeignFile as error:
+        raise SettingsError(*error.args) from error
     tables = read_file(path) if path else {}
     origin = os.path.abspath(path) if path else ""
     for ours in ("origin", "overlaid"):

@@ -8,6 +8,7 @@ import os
 import time
 
 from pulseshim.recorder import prepare, record
+from pulseshim.settings_file import ForeignFile, find_file
 
 HELP = """\
 Usage: pulseshim emit [OPTIONS] FEED [ARG…]
@@ -34,7 +35,6 @@ Example:
 """
 
 _ALWAYS = ("USER", "LOGNAME", "REMOTE_USER")
-_PLACES = ("pulseshim.toml", "/etc/pulseshim/pulseshim.toml")
 
 
 class _WrongCommand(Exception):
@@ -108,7 +108,10 @@ def _setting(name: str, default: str, config: str, environ: "os._Environ[str] | 
 
 
 def _file(config: str, environ: "os._Environ[str] | dict[str, str]") -> str:
-    return config or environ.get("PULSESHIM_CONFIG") or next(filter(os.path.exists, _PLACES), "")
+    try:
+        return find_file(config, environ) or ""
+    except ForeignFile as error:
+        raise _NotRecorded(": ".join(error.args)) from error
 
 
 def _wrong(name: str, config: str, environ: "os._Environ[str] | dict[str, str]") -> _NotRecorded:

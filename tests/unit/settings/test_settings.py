@@ -1,12 +1,15 @@
 """Settings: where they come from, how strictly they are read, and what each error says."""
 
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from pulseshim import Settings, seconds
-from pulseshim.settings import find_file, load
+from pulseshim.commands.emit import main as emit
+from pulseshim.settings import load
+from pulseshim.settings_file import find_file
 from tests.unit.settings.settings_file import refusal, write
 
 
@@ -168,3 +171,31 @@ def test_the_store_is_in_the_users_state_directory_unless_it_is_named(
         "/home/pulse/.local/state/pulseshim",
         "/var/lib/pulseshim",
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("whose", ["file", "directory"])
+def test_a_file_of_the_current_directory_counts_only_where_nobody_else_can_write_it(
+    here: Path, capfd: pytest.CaptureFixture[str], whose: str
+) -> None:
+    """It says where a password is read, and to whom it is sent; and `emit`, where to record."""
+    path = here / "pulseshim.toml"
+    write(path, f'[store]\ndirectory = "{here}/store"')
+    os.chown(path if whose == "file" else here, 5, 5)
+
+    told = str(refusal(None))
+    emitted = emit(["--strict", "tests", "word"])
+
+    assert told == (f"{path} can be written by user 5 or others: name it with --config if it is to be used")
+    assert emitted == 1
+    assert "can be written by user 5" in capfd.readouterr().err
+    assert not (here / "store").exists()
+    assert load("pulseshim.toml", {}).origin == str(path)
+
+
+def test_a_file_of_the_current_directory_that_all_may_write_does_not_count(here: Path) -> None:
+    """Though it belongs to who asks."""
+    write(here / "pulseshim.toml", "")
+    (here / "pulseshim.toml").chmod(0o666)
+
+    assert "can be written by" in str(refusal(None))
