@@ -91,6 +91,11 @@ class ParkedItems:
             connection.execute("INSERT OR REPLACE INTO invocations VALUES (?, ?)", (invocation, now))
         return _parked(row)
 
+    def size(self, owner: int | None) -> int:
+        """Give how many bytes of a user's invocations are parked."""
+        sizes = "SELECT sum(length(content)) FROM parked WHERE kind = 'invocation' AND owner IS ?"
+        return int(self._database.query(sizes, (owner,))[0][0] or 0)
+
     def park_envelope(self, account: str, stored: Stored, cause: str) -> Parked:
         """Take an envelope out of its queue and park it."""
         with self._database.step() as connection:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _RESCAN = 5.0
 _LONGEST_PAUSE = 30.0
 _AT_ONCE = 500
+_MOST_PARKED = 256 << 20
 _UNFINISHED = "it is half-written: its recorder never finished"
 
 
@@ -69,6 +70,7 @@ class Reader:
         self.immovable: set[str] = set()
         self._misfits: dict[str, str] = {}
         self._unfinished: set[Path] = set()
+        self._parked_sizes: dict[int | None, int] = {}
         self._setting_aside = threading.Lock()
 
     def wake(self) -> None:
@@ -100,6 +102,7 @@ class Reader:
         """
         count = 0
         stop = stop or threading.Event()
+        self._parked_sizes.clear()
         for item in self._store.parked.to_read():
             if stop.is_set():
                 return count
@@ -122,13 +125,13 @@ class Reader:
         spool = self._store.spool
         try:
             invocation, content = spool.read(name, self._clock_ns())
+            if not self._store.outbox.is_read(invocation.id):
+                self._take(_Taken(invocation, content, invocation.owner))
         except FileNotFoundError:
             return
         except Misfit as misfit:
             self._misfits[name] = f"{misfit}; it was found in the spool"
             return
-        if not self._store.outbox.is_read(invocation.id):
-            self._take(_Taken(invocation, content, invocation.owner))
         spool.remove(name)
 
     def _set_misfits_aside(self, misfits: Mapping[str, str]) -> None:
@@ -157,7 +160,10 @@ class Reader:
         self._take(_Taken(invocation, content, item.owner, item.id))
 
     def _take(self, taken: _Taken) -> None:
-        """Store what an invocation means, or park it with the reason why that cannot be done."""
+        """Store what an invocation means, or park it with the reason why that cannot be done.
+
+        Raises `Misfit` where too much of its owner's is parked: the file is to stay their own then.
+        """
         invocation = taken.invocation
         outlets = self._outlets.get(invocation.feed)
         read = outlets[0].feed.source.read if outlets else None
@@ -214,6 +220,8 @@ class Reader:
         suspicious: bool = False,
     ) -> None:
         invocation = taken.invocation
+        if taken.parked is None:
+            self._make_room(taken, cause)
         item = self._store.parked.park_invocation(
             invocation.id,
             invocation.feed,
@@ -227,6 +235,14 @@ class Reader:
         told = {"invocation": invocation.id, "feed": invocation.feed, "item": item.id, "cause": cause}
         log.error("invocation suspected" if suspicious else "invocation parked", extra=told)
         self._ends.parked(item)
+
+    def _make_room(self, taken: _Taken, cause: str) -> None:
+        """Count what is parked of a user, who could else fill the disk past any quota. Raises `Misfit`."""
+        size = self._parked_sizes.get(taken.owner)
+        size = self._store.parked.size(taken.owner) if size is None else size
+        if size + len(taken.content) > _MOST_PARKED:
+            raise Misfit(f"{cause}; of its owner {size >> 20} MiB are parked, and it stays a file")
+        self._parked_sizes[taken.owner] = size + len(taken.content)
 
     def _set_aside(self, entries: Mapping[Path, str]) -> set[Path]:
         """Set entries aside, tell of each, and give those that could not be moved."""

@@ -25,6 +25,7 @@ _MOST_FIELDS = 700_000
 # These say nothing about the file: the process or the machine is short of something for a while.
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
 _NAME_BYTES = 200
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Misfit(Exception):
@@ -115,6 +116,8 @@ class Spool:
                 raise Misfit("it is no regular file")
             if status.st_nlink > 1:
                 raise Misfit("it has more than one name (a hard link)")
+            if status.st_mode & _OTHERS_WRITE:
+                raise Misfit("others than its owner can write to it: who wrote it is not known")
             if status.st_size > self._largest:
                 raise Misfit(
                     f"it has {status.st_size} bytes, the limit store.largest_invocation is {self._largest}"

@@ -47,8 +47,8 @@ def words(invocation: Invocation, state: State) -> Iterator[str]:
 class Bench:
     """A store, what was recorded into it, and what its reader told."""
 
-    def __init__(self, directory: Path) -> None:
-        self.settings = Settings(store=StoreSettings(directory=str(directory), largest_invocation=LARGEST))
+    def __init__(self, directory: Path, largest: int = LARGEST) -> None:
+        self.settings = Settings(store=StoreSettings(directory=str(directory), largest_invocation=largest))
         self.store = open_store(self.settings)
         self.new = self.store.spool.directory / "new"
         self.stored: list[str] = []

@@ -296,3 +296,28 @@ def test_a_value_that_no_store_takes_parks_its_invocation(bench: Bench, key: Any
 
     assert bench.waiting() == ["word"]
     assert [item.feed for item in bench.store.parked.items()] == ["counting", "giving"]
+
+
+def test_what_is_parked_of_a_user_has_a_bound(bench: Bench) -> None:
+    """Else one could fill the disk as somebody else, past any quota; a retry reads what stayed a file."""
+    bench.store.close()
+    bench = Bench(bench.store.directory, largest=64 << 20)
+    for number in range(6):
+        bench.put(str(number), feed="none", stdin=b"x" * (50 << 20))
+    bench.put("word")
+    reader = bench.reader()
+
+    reader.read_all()
+    first = [item.kind for item in bench.store.parked.items()]
+    (file,) = [item for item in bench.store.parked.items() if item.kind == "file"]
+    others = [item for item in bench.store.parked.items() if item.kind == "invocation"]
+    bench.store.parked.discard(*others)
+    bench.store.spool.bring_back(Path(file.subject))
+    bench.store.parked.discard(file)
+    reader.read_all()
+
+    assert first == ["invocation"] * 5 + ["file"]
+    assert "no plugin gives the feed 'none'" in file.cause
+    assert "of its owner 250 MiB are parked" in file.cause
+    assert bench.waiting() == ["word"]
+    assert [item.kind for item in bench.store.parked.items()] == ["invocation"]

@@ -237,3 +237,13 @@ def test_a_file_that_grows_while_it_is_read_is_a_misfit(spool: Spool) -> None:
     os.close(file)
 
     assert len(whole) == size
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o620, 0o646])
+def test_a_file_that_others_can_write_tells_nothing_of_its_writer(spool: Spool, mode: int) -> None:
+    """Somebody may have written an invocation into a file of another's, and moved that here."""
+    new(spool, put(spool)).chmod(mode)
+
+    found = reason(spool)
+
+    assert found == "others than its owner can write to it: who wrote it is not known"
