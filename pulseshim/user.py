@@ -41,14 +41,6 @@ class User:
         except KeyError:
             return str(self.number)
 
-    @property
-    def group(self) -> int | None:
-        """Give the number of the group that the user is in first of all, None where nobody knows it."""
-        try:
-            return pwd.getpwuid(self.number).pw_gid
-        except KeyError:
-            return None
-
     def __str__(self) -> str:
         """Give number and name."""
         return f"{self.number} ({self.name})" if self.name != str(self.number) else self.name
@@ -64,6 +56,26 @@ class User:
     def may_write(self, directory: str) -> bool:
         """Say whether the user may add files to a directory, and remove them."""
         return self._may(directory, _WRITE)
+
+    def alone_writes(self, path: str) -> bool:
+        """Say whether nobody but the user, whose it is, and root can write to a file.
+
+        A group may where it was made for the user: it is theirs, has their name, and nobody else is in it.
+        """
+        status = os.lstat(path)
+        if not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return True  # what an access control list gives to others has its bound in the group's bits
+        return not status.st_mode & stat.S_IWOTH and self._has_alone(status.st_gid) and not _access_list(path)
+
+    def _has_alone(self, group: int) -> bool:
+        try:
+            entry, own = pwd.getpwuid(self.number), grp.getgrgid(group)
+        except KeyError:
+            return False
+        # A directory of users may list none but those that are asked for; hence the name as well.
+        named = entry.pw_gid == group and own.gr_name == entry.pw_name
+        others = any(one.pw_gid == group and one.pw_uid != self.number for one in pwd.getpwall())
+        return named and not others and set(own.gr_mem) <= {entry.pw_name}
 
     def _may(self, directory: str, wanted: int) -> bool:
         path, groups = _nearest(directory), _groups(self.number)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pulseshim import Invocation, SettingsError, State, Suspicious, User, readable, user_called
 
 _BELIEVED = "believed:"
-_OTHERS_WRITE, _GROUP_WRITES = 0o002, 0o020
 
 
 def check_users(names: Sequence[str], where: str) -> None:
@@ -97,7 +96,7 @@ def check_url(
     known = is_trusted(status.st_uid, names) or status.st_uid in owners
     same = (before.st_ino, before.st_ctime_ns) == (status.st_ino, status.st_ctime_ns)
     whole = same and stat.S_ISREG(status.st_mode) and status.st_nlink == 1
-    if known and whole and not _is_open(status):
+    if known and whole and User(status.st_uid).alone_writes(file):
         return
     user = User(status.st_uid)
     raise Suspicious(
@@ -110,9 +109,3 @@ def _doubted(invocation: Invocation, names: Sequence[str]) -> User | None:
     """Give who wrote an invocation, where they are not believed about everything; None: they are."""
     owner = invocation.owner
     return None if owner is None or is_trusted(owner, names) else User(owner)
-
-
-def _is_open(status: os.stat_result) -> bool:
-    """Say whether others than the owner, or the group that is made for the owner, can write to a file."""
-    own_group = status.st_gid == User(status.st_uid).group
-    return bool(status.st_mode & (_OTHERS_WRITE if own_group else _OTHERS_WRITE | _GROUP_WRITES))

@@ -161,5 +161,40 @@ def test_a_user_is_known_by_name_or_number() -> None:
 
     assert user_called(daemon.pw_name) == user_called("1") == User(DAEMON)
     assert user_called("no-such-user") is None
-    assert (User(DAEMON).name, str(User(DAEMON)), User(DAEMON).group) == ("daemon", "1 (daemon)", 1)
-    assert (User(NAMELESS).name, str(User(NAMELESS)), User(NAMELESS).group) == ("54321", "54321", None)
+    assert (User(DAEMON).name, str(User(DAEMON))) == ("daemon", "1 (daemon)")
+    assert (User(NAMELESS).name, str(User(NAMELESS))) == ("54321", "54321")
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "alone"),
+    [
+        (0o600, GAMES, True),
+        (0o644, GAMES, True),
+        (0o664, DAEMON, True),
+        (0o664, GAMES, False),
+        (0o620, 100, False),
+        (0o646, DAEMON, False),
+        (0o666, DAEMON, False),
+    ],
+)
+def test_a_file_is_written_by_its_owner_alone(directory: Path, mode: int, group: int, *, alone: bool) -> None:
+    """The group may be one that was made for the owner, as Debian does for each user."""
+    path = directory / "file"
+    path.touch()
+    os.chown(path, DAEMON, group)
+    path.chmod(mode)
+
+    assert User(DAEMON).alone_writes(str(path)) is alone
+
+
+@pytest.mark.parametrize("mask", [0o6, 0o4])
+def test_a_list_may_let_others_write_a_file(directory: Path, mask: int) -> None:
+    """It shows in the bits of the group, which are the most that a list can give."""
+    path = directory / "file"
+    path.touch()
+    os.chown(path, DAEMON, DAEMON)
+    entries = [(1, 6, -1), (2, 6, GAMES), (4, 4, -1), (16, mask, -1), (32, 4, -1)]
+
+    set_list(path, *((tag, permissions, whose % (1 << 32)) for tag, permissions, whose in entries))
+
+    assert User(DAEMON).alone_writes(str(path)) is not bool(mask & 2)
