@@ -11,10 +11,11 @@ from pulseshim.store import Store
 
 
 def runtime_of(session: Session, store: Store) -> Runtime:
-    """Give a runtime over a store, with a publisher for each account. Raises `SettingsError`."""
+    """Give a runtime over a store, with a publisher for each account that has something to publish.
+
+    Raises `SettingsError`.
+    """
     broker = session.settings.broker
-    for name in ("", *broker.accounts):
-        resolve(broker, name, os.environ)
     runtime = Runtime(
         session.settings,
         store,

@@ -151,3 +151,17 @@ def test_a_drain_that_is_told_to_stop_leaves_the_rest(
 
     assert drain.wait(60) == 3
     assert site.status()["outbox"]["count"] == 1
+
+
+def test_an_account_that_publishes_nothing_holds_up_nobody(
+    make_site: Callable[..., "Site"], vhost: "VirtualHost"
+) -> None:
+    """Its password may be missing: `check` and `drain` ask for those of the feeds alone."""
+    site = make_site(vhost.url, extra='[broker.accounts.idle]\nuser = "idle"\npassword_file = "/nonexistent"')
+    queue = vhost.bind_queue(EXCHANGE)
+    site.push("one")
+
+    drained, checked = site.pulseshim("drain"), site.pulseshim("check")
+
+    assert (drained.returncode, checked.returncode) == (0, 0), drained.stderr + checked.stdout
+    assert push_ids(vhost, queue) == [1]
