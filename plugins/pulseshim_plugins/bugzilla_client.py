@@ -22,6 +22,7 @@ Row = tuple[str, int]
 _ORDER = "changeddate,bug_id"
 _SECONDS = len("2014-04-03T21:13:45")
 _COMPACT = len("20140403T21:13:45")
+_CHANGE = ("field_name", "removed", "added")
 
 
 class Client:
@@ -92,10 +93,10 @@ class Client:
         return found
 
     def history(self, bug: int) -> list[dict[str, Any]]:
-        """Give the history of a bug, oldest first: `who`, `when`, and `changes`."""
+        """Give the history of a bug, oldest first: `who`, `when`, and the `changes` of fields."""
         with self._explained():
             (found,) = self._library.bugs_history_raw([bug])["bugs"]
-            return [{**entry, "when": timestamp(entry["when"])} for entry in found["history"]]
+            return [_entry(entry) for entry in found["history"]]
 
     def _among(self, ids: list[int], names: list[str]) -> dict[int, dict[str, Any]]:
         wanted = self._list([str(bug) for bug in ids] if self._rest else ids)
@@ -183,6 +184,12 @@ class Client:
 
 
 _LOGIN_REQUIRED = 410
+
+
+def _entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Give an entry of a history, its time without a zone. Raises `KeyError` where it is none."""
+    changes = [{**change, **{name: change[name] for name in _CHANGE}} for change in entry["changes"]]
+    return {"who": entry["who"], "when": timestamp(entry["when"]), "changes": changes}
 
 
 def timestamp(time: object) -> str:

@@ -50,6 +50,10 @@ class ServerFailed(SourceUnavailable):
         self.code = code
 
 
+class ServerBusy(SourceUnavailable):
+    """The server wants to be left alone, or to be asked less often: ask nothing more now."""
+
+
 def error_code(error: BaseException) -> int | None:
     """Give the code of an error that a server named, None where it named none."""
     code = getattr(error, "code", None)
@@ -63,7 +67,7 @@ def explain(error: Exception, session: BugzillaSession, server: Server, key: str
         return _no_answer(session.failure or error, server)
     wait = _retry_after(answer)
     if wait or answer.status_code == _TOO_MANY:
-        return SourceUnavailable(
+        return ServerBusy(
             f"{server.url} is asked too often or has a pause (HTTP {answer.status_code})",
             "poll it less often with every",
             retry_after=wait,
