@@ -50,6 +50,7 @@ class BugzillaServer:
         self.requests: list[Request] = []
         self.replies: list[Reply] = []
         self.before: Callable[[Request], None] = lambda _: None
+        self.amid: Callable[[], None] = lambda: None  # when a search knows its bugs, and has yet to read them
         self.faults: Callable[[Request], Reply | None] = lambda _: None
         self._connections = 0
         self._lock = threading.RLock()
@@ -150,6 +151,7 @@ class BugzillaServer:
         limit, offset = int(query.get("limit", 0)), int(query.get("offset", 0))
         limit, offset = (min(limit, self.maximum), offset) if limit else (self.maximum, 0)
         found = bugs[offset : offset + limit]
+        self.amid()
         time.sleep(self.pace * len(found))
         fields = query["include_fields"]
         fields = fields.split(",") if isinstance(fields, str) else fields

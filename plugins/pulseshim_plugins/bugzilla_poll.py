@@ -81,7 +81,7 @@ class Poller:
         limit = _PAGE_WITH_CHANGES if self._server.options.changes else PAGE
         histories = Histories(self._server, self._anonymous_client, state, now)
         search = partial(_page, client, capacity, limit)
-        for page, more in walk(search, since, capacity, client.server.url):
+        for page, more in walk(search, since, now, capacity, client.server.url):
             for at, bug in page:
                 yield BugChange(self._server.identity, bug, at)
             if self._server.options.changes:

@@ -63,7 +63,8 @@ class Tracker(RuleBasedStateMachine):
         self.server = BugzillaServer(zone=zone, maximum=maximum)
         self.ends.callback(self.server.close)
         self.server.takes_header = header
-        self.server.before = self._between
+        self.server.before = lambda _: self._between()
+        self.server.amid = self._between
         self.server.faults = self._fault
         self.server.file(count=BUGS)
         self.server.pass_time(100)
@@ -80,7 +81,7 @@ class Tracker(RuleBasedStateMachine):
 
     settings: "Server"
 
-    def _between(self, _: Request) -> None:
+    def _between(self) -> None:
         if self.during:
             self.during.pop(0)()
 
