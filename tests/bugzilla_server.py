@@ -52,6 +52,7 @@ class BugzillaServer:
         self.before: Callable[[Request], None] = lambda _: None
         self.amid: Callable[[], None] = lambda: None  # when a search knows its bugs, and has yet to read them
         self.faults: Callable[[Request], Reply | None] = lambda _: None
+        self.ended = threading.Event()
         self._connections = 0
         self._lock = threading.RLock()
         self._http = Http(("127.0.0.1", 0), handler(self))
@@ -59,7 +60,8 @@ class BugzillaServer:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; what waits to be said is not said any more."""
+        self.ended.set()
         self._http.shutdown()
         self._http.server_close()
 

@@ -20,6 +20,9 @@ Row = tuple[str, int]
 """The time of a bug's last change (UTC, `2014-04-03T21:13:45`) and its id: in this order they are paged."""
 
 _ORDER = "changeddate,bug_id"
+_WHOLE = 10
+"""An answer may take so many times as long as the server may be silent."""
+
 _SECONDS = len("2014-04-03T21:13:45")
 _COMPACT = len("20140403T21:13:45")
 _CHANGE = ("field_name", "removed", "added")
@@ -35,7 +38,8 @@ class Client:
         options = server.options
         self.server = server
         self._key = key
-        self._session = BugzillaSession(seconds(options.timeout), options.ca_file)
+        timeout = seconds(options.timeout)
+        self._session = BugzillaSession(timeout, _WHOLE * timeout, options.ca_file)
         self._rest = options.protocol == "rest"
         self._library: Any = Bugzilla(
             None,

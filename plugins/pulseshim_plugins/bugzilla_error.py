@@ -13,6 +13,7 @@ import requests
 from bugzilla import BugzillaError
 
 from pulseshim import PulseshimError, SettingsError, SourceUnavailable
+from pulseshim_plugins.bugzilla_answer import AnswerEndless
 from pulseshim_plugins.bugzilla_options import Server
 from pulseshim_plugins.bugzilla_session import BugzillaSession, causes
 
@@ -151,10 +152,10 @@ def _no_answer(error: Exception, server: Server) -> PulseshimError:
             f"{where} has no certificate that we trust ({reason})",
             "name its authority in ca_file, or correct the URL",
         )
-    if isinstance(error, requests.exceptions.Timeout):
-        return SourceUnavailable(
-            f"{server.url} did not answer within {server.options.timeout}", "it is asked again later"
-        )
+    if isinstance(error, AnswerEndless | requests.exceptions.Timeout):
+        is_silent = not isinstance(error, AnswerEndless)
+        what = f"did not answer within {server.options.timeout}" if is_silent else f"gives an answer {error}"
+        return SourceUnavailable(f"{server.url} {what}", "it is asked again later")
     if isinstance(error, OSError) and not isinstance(error, ValueError):
         texts = [cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror]
         reason = texts[0] if texts else "the connection was lost"
