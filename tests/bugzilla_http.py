@@ -1,7 +1,6 @@
 """REST and XML-RPC on a real socket for a stand-in for a Bugzilla, and answers that a test puts in place."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +37,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer that a test puts in place of the right one. `cut` ends it early, `reset` instead of it."""
+    """An answer that a test puts in place of the right one. `cut` ends it early, `reset` instead of it.
+
+    It comes `after` some seconds. `trickle` is said in place of it, and then byte after byte without end.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -47,6 +49,7 @@ class Reply:
     cut: bool = False
     reset: bool = False
     after: float = 0.0
+    trickle: bytes = b""
 
 
 def page(status: int, title: str = "Log in to Bugzilla") -> Reply:
@@ -116,10 +119,11 @@ def handler(server: "BugzillaServer") -> type[BaseHTTPRequestHandler]:  # noqa: 
             self._say(reply or encode(server, request))
 
         def _say(self, reply: Reply) -> None:
-            time.sleep(reply.after)
-            if reply.reset:
+            if reply.reset or server.ended.wait(reply.after):
                 self.close_connection = True
                 return
+            if reply.trickle:
+                self._trickle(reply.trickle)
             self.send_response_only(reply.status)
             if "Date" not in reply.headers:
                 self.send_header("Date", self.date_time_string())
@@ -130,6 +134,12 @@ def handler(server: "BugzillaServer") -> type[BaseHTTPRequestHandler]:  # noqa: 
             self.end_headers()
             self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
             self.close_connection = self.close_connection or reply.cut
+
+        def _trickle(self, begin: bytes) -> None:
+            self.wfile.write(begin)
+            while not server.ended.wait(0.02):
+                self.wfile.write(b"1")
+                self.wfile.flush()
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

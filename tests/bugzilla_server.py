@@ -50,7 +50,9 @@ class BugzillaServer:
         self.requests: list[Request] = []
         self.replies: list[Reply] = []
         self.before: Callable[[Request], None] = lambda _: None
+        self.amid: Callable[[], None] = lambda: None  # when a search knows its bugs, and has yet to read them
         self.faults: Callable[[Request], Reply | None] = lambda _: None
+        self.ended = threading.Event()
         self._connections = 0
         self._lock = threading.RLock()
         self._http = Http(("127.0.0.1", 0), handler(self))
@@ -58,7 +60,8 @@ class BugzillaServer:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; what waits to be said is not said any more."""
+        self.ended.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -150,6 +153,7 @@ class BugzillaServer:
         limit, offset = int(query.get("limit", 0)), int(query.get("offset", 0))
         limit, offset = (min(limit, self.maximum), offset) if limit else (self.maximum, 0)
         found = bugs[offset : offset + limit]
+        self.amid()
         time.sleep(self.pace * len(found))
         fields = query["include_fields"]
         fields = fields.split(",") if isinstance(fields, str) else fields

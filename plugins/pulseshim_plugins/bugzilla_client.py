@@ -20,8 +20,12 @@ Row = tuple[str, int]
 """The time of a bug's last change (UTC, `2014-04-03T21:13:45`) and its id: in this order they are paged."""
 
 _ORDER = "changeddate,bug_id"
+_WHOLE = 10
+"""An answer may take so many times as long as the server may be silent."""
+
 _SECONDS = len("2014-04-03T21:13:45")
 _COMPACT = len("20140403T21:13:45")
+_CHANGE = ("field_name", "removed", "added")
 
 
 class Client:
@@ -34,7 +38,8 @@ class Client:
         options = server.options
         self.server = server
         self._key = key
-        self._session = BugzillaSession(seconds(options.timeout), options.ca_file)
+        timeout = seconds(options.timeout)
+        self._session = BugzillaSession(timeout, _WHOLE * timeout, options.ca_file)
         self._rest = options.protocol == "rest"
         self._library: Any = Bugzilla(
             None,
@@ -92,10 +97,10 @@ class Client:
         return found
 
     def history(self, bug: int) -> list[dict[str, Any]]:
-        """Give the history of a bug, oldest first: `who`, `when`, and `changes`."""
+        """Give the history of a bug, oldest first: `who`, `when`, and the `changes` of fields."""
         with self._explained():
             (found,) = self._library.bugs_history_raw([bug])["bugs"]
-            return [{**entry, "when": timestamp(entry["when"])} for entry in found["history"]]
+            return [_entry(entry) for entry in found["history"]]
 
     def _among(self, ids: list[int], names: list[str]) -> dict[int, dict[str, Any]]:
         wanted = self._list([str(bug) for bug in ids] if self._rest else ids)
@@ -183,6 +188,12 @@ class Client:
 
 
 _LOGIN_REQUIRED = 410
+
+
+def _entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Give an entry of a history, its time without a zone. Raises `KeyError` where it is none."""
+    changes = [{**change, **{name: change[name] for name in _CHANGE}} for change in entry["changes"]]
+    return {"who": entry["who"], "when": timestamp(entry["when"]), "changes": changes}
 
 
 def timestamp(time: object) -> str:

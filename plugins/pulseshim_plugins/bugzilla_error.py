@@ -13,6 +13,7 @@ import requests
 from bugzilla import BugzillaError
 
 from pulseshim import PulseshimError, SettingsError, SourceUnavailable
+from pulseshim_plugins.bugzilla_answer import AnswerEndless
 from pulseshim_plugins.bugzilla_options import Server
 from pulseshim_plugins.bugzilla_session import BugzillaSession, causes
 
@@ -50,6 +51,10 @@ class ServerFailed(SourceUnavailable):
         self.code = code
 
 
+class ServerBusy(SourceUnavailable):
+    """The server wants to be left alone, or to be asked less often: ask nothing more now."""
+
+
 def error_code(error: BaseException) -> int | None:
     """Give the code of an error that a server named, None where it named none."""
     code = getattr(error, "code", None)
@@ -63,7 +68,7 @@ def explain(error: Exception, session: BugzillaSession, server: Server, key: str
         return _no_answer(session.failure or error, server)
     wait = _retry_after(answer)
     if wait or answer.status_code == _TOO_MANY:
-        return SourceUnavailable(
+        return ServerBusy(
             f"{server.url} is asked too often or has a pause (HTTP {answer.status_code})",
             "poll it less often with every",
             retry_after=wait,
@@ -147,10 +152,10 @@ def _no_answer(error: Exception, server: Server) -> PulseshimError:
             f"{where} has no certificate that we trust ({reason})",
             "name its authority in ca_file, or correct the URL",
         )
-    if isinstance(error, requests.exceptions.Timeout):
-        return SourceUnavailable(
-            f"{server.url} did not answer within {server.options.timeout}", "it is asked again later"
-        )
+    if isinstance(error, AnswerEndless | requests.exceptions.Timeout):
+        is_silent = not isinstance(error, AnswerEndless)
+        what = f"did not answer within {server.options.timeout}" if is_silent else f"gives an answer {error}"
+        return SourceUnavailable(f"{server.url} {what}", "it is asked again later")
     if isinstance(error, OSError) and not isinstance(error, ValueError):
         texts = [cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror]
         reason = texts[0] if texts else "the connection was lost"

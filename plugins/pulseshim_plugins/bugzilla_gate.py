@@ -5,7 +5,7 @@ logged, and whether a bug may be seen is asked last: after all else of it was re
 made of it is published. The gate is `open_to_all`; nothing of a bug but its id and time passes another way.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 
 from pulseshim import Envelope, PulseshimError
 from pulseshim_plugins.bugzilla_client import Client, timestamp
-from pulseshim_plugins.bugzilla_error import NOT_VISIBLE, error_code
+from pulseshim_plugins.bugzilla_error import NOT_VISIBLE, ServerBusy, error_code
 from pulseshim_shims.bugzilla import FieldChange, PublicBug
 
 _AT_ONCE = 200
@@ -29,15 +29,28 @@ class Candidate:
     history: Sequence[dict[str, Any]]
 
 
-def read_candidates(anonymous: Client, ids: Iterable[int]) -> Iterator[Candidate]:
-    """Read the histories of those bugs that an anonymous client can see. Raises `PulseshimError`."""
+def _raise(_bug: int, error: PulseshimError) -> None:
+    raise error
+
+
+def read_candidates(
+    anonymous: Client, ids: Iterable[int], unreadable: Callable[[int, PulseshimError], None] = _raise
+) -> Iterator[Candidate]:
+    """Read the histories of those bugs that an anonymous client can see. Raises `PulseshimError`.
+
+    `unreadable` is told of a bug whose history alone cannot be had: just after, the server shows the bug.
+    """
     for batch in _batches(ids):
         for bug in _visible(anonymous, batch):
             try:
-                yield Candidate(bug, anonymous.history(bug))
+                candidate = Candidate(bug, anonymous.history(bug))
+            except ServerBusy:
+                raise
             except PulseshimError as error:
-                if error_code(error) not in NOT_VISIBLE:
-                    raise
+                if error_code(error) not in NOT_VISIBLE and _visible(anonymous, [bug]):
+                    unreadable(bug, error)
+            else:
+                yield candidate
 
 
 def public_now(

@@ -47,7 +47,7 @@ class BugzillaServer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     changes_exchange: str = "exchange/bugzilla/"
     #: The account to publish as, where it is not the plugin's.
     account: str | None = None
-    #: How long the server may be silent: a day at most.
+    #: How long the server may be silent: a day at most. An answer may take ten times as long in all.
     timeout: Duration = "30s"
     #: The authorities (PEM) that may sign the server's certificate. Empty: those that are known.
     ca_file: str = ""

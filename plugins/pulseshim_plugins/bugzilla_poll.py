@@ -9,7 +9,7 @@ from functools import partial
 
 from pulseshim import Checkpoint, SettingsError, State, seconds
 from pulseshim_plugins.bugzilla_client import Client, Row
-from pulseshim_plugins.bugzilla_gate import public_now, read_candidates
+from pulseshim_plugins.bugzilla_history import Histories, forget_read, want_again
 from pulseshim_plugins.bugzilla_options import Server
 from pulseshim_plugins.bugzilla_walk import Capacity, walk
 from pulseshim_shims.bugzilla import BugChange, BugEvent
@@ -23,7 +23,6 @@ _PAGE_WITH_CHANGES = 200
 
 _CURSOR = "cursor"
 _SERVER = "server"
-_RECENT = "recent"
 _CONNECTED_FOR = 3600.0
 _DAY = timedelta(days=1)
 
@@ -64,7 +63,7 @@ class Poller:
         begin = min(at, cursor.get("begin", at))
         walk = {"walk": min(at, cursor["walk"])} if "walk" in cursor else {}
         state.set(_CURSOR, {"time": min(at, cursor.get("time", at)), "begin": begin, **walk})
-        state.set(_RECENT, {})
+        want_again(state, at)
 
     def _changed(self, client: Client, state: State) -> Iterator[BugEvent | Checkpoint]:
         now = client.time()
@@ -78,36 +77,29 @@ class Poller:
         since = max(begin, _before(reached, self._server.options.overlap))
         started = min(cursor.get("walk", since), since)
         capacity = _capacity(state, now)
-        # What the gate lets through is stored at the end of a page: none may take long.
+        # Of a page whose histories cannot all be read, no later one is looked for: it must not be long.
         limit = _PAGE_WITH_CHANGES if self._server.options.changes else PAGE
+        histories = Histories(self._server, self._anonymous_client, state, now)
         search = partial(_page, client, capacity, limit)
-        for page, more in walk(search, since, capacity, client.server.url):
-            yield from self._events(state, page, started, now)
+        for page, more in walk(search, since, now, capacity, client.server.url):
+            for at, bug in page:
+                yield BugChange(self._server.identity, bug, at)
+            if self._server.options.changes:
+                yield from histories.read(page, started)
             if more and page:
                 reached = max(reached, min(page[-1][0], now))
-                state.set(_CURSOR, {"time": reached, "begin": begin, "walk": started})
+                self._reach(state, {"time": reached, "begin": begin, "walk": started})
                 yield Checkpoint()
-        state.set(_CURSOR, {"time": now, "begin": begin})
+        self._reach(state, {"time": now, "begin": begin})
         _keep_capacity(state, capacity, now)
+        if self._server.options.changes:
+            yield from histories.read_again()
 
-    def _events(self, state: State, page: list[Row], started: str, now: str) -> Iterator[BugEvent]:
-        identity = self._server.identity
-        for at, bug in page:
-            yield BugChange(identity, bug, at)
-        if not self._server.options.changes:
-            return
-        recent = state.get(_RECENT)
-        new = [bug for at, bug in page if not _is_read(recent.get(str(bug), ""), at, now)]
-        anonymous = self._anonymous_client()
-        shown = set()
-        for public in public_now(anonymous, identity, read_candidates(anonymous, new), started):
-            shown.add(public.id)
-            yield public
-        # What the next poll meets again within the overlap need not be read again. But what was not shown is
-        # asked for again: a replica may not know yet that it is there, or public.
-        kept = recent | {str(bug): f"{at} {now}" for at, bug in page if bug in shown}
-        edge = _before(now, self._server.options.overlap)
-        state.set(_RECENT, {bug: noted for bug, noted in kept.items() if noted >= edge})
+    def _reach(self, state: State, cursor: Mapping[str, str]) -> None:
+        """Set the cursor, and forget what lies so far behind it that no poll meets it again."""
+        state.set(_CURSOR, cursor)
+        if self._server.options.changes:
+            forget_read(state, _before(cursor["time"], self._server.options.overlap))
 
     def _client(self) -> Client:
         if self._connection is None or self._clock() > self._connection.until:
@@ -131,15 +123,6 @@ class Poller:
         if self._anonymous is not None:
             self._anonymous.close()
         self._connection = self._anonymous = None
-
-
-def _is_read(noted: str, at: str, now: str) -> bool:
-    """Say whether a bug that changed at a time need not be read, by the note of that time and of its reading.
-
-    In the second of its change it may change once more: when that is over, it is read again.
-    """
-    changed, _, read = noted.partition(" ")
-    return changed == at and (at < read or now <= at)
 
 
 def _page(client: Client, capacity: Capacity, limit: int, since: str, offset: int) -> list[Row]:

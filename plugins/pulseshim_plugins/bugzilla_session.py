@@ -1,9 +1,11 @@
-"""HTTP as a poller wants it: a key that stays out of sight, a time-out, no redirects, no cookies."""
+"""HTTP as a poller wants it: a key that stays out of sight, answers that end, no redirects, no cookies."""
 
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
+
+from pulseshim_plugins.bugzilla_answer import BoundedAdapter
 
 _KEY = "Bugzilla_api_key"
 _HEADER = "X-BUGZILLA-API-KEY"
@@ -13,10 +15,11 @@ class BugzillaSession(requests.Session):
     """What python-bugzilla speaks through: it puts the key where the server looks, and keeps the answer.
 
     The library puts the key into the URL. Here it becomes a header, unless `key_in_url`: that is for servers
-    that do not know the header. `answer` is the last one, `failure` is why there is none.
+    that do not know the header. `answer` is the last one, `failure` is why there is none. The server may be
+    silent for `timeout` seconds, and an answer take `longest` seconds in all.
     """
 
-    def __init__(self, timeout: float, ca_file: str) -> None:
+    def __init__(self, timeout: float, longest: float, ca_file: str) -> None:
         super().__init__()
         self.key_in_url = False
         self.answer: requests.Response | None = None
@@ -26,6 +29,9 @@ class BugzillaSession(requests.Session):
         self.auth = lambda request: request
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._timeout = timeout
+        self._adapter = BoundedAdapter(longest)
+        self.mount("https://", self._adapter)
+        self.mount("http://", self._adapter)
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:  # type: ignore[override] # the library names all but these two
         """Ask; a connection that the server closed just now is replaced once."""
@@ -44,12 +50,14 @@ class BugzillaSession(requests.Session):
             # Said with each request: what $REQUESTS_CA_BUNDLE names comes before what a session says.
             options["verify"] = self._ca_file
         try:
-            self.answer = self._ask_twice(method, url, options)
+            with self._adapter.in_time():
+                answer = self._ask_twice(method, url, options)
         except Exception as error:
             self.failure = error
             raise
-        self.answer.encoding = "utf-8"
-        return self.answer
+        answer.encoding = "utf-8"
+        self.answer = answer
+        return answer
 
     def _ask_twice(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
         try:

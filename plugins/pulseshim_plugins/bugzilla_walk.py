@@ -4,6 +4,10 @@ A page begins at the last time that the page before it showed. A bug that change
 end and is met there; so nothing is passed over. Only where one second fills a page is an offset the way on,
 and there each page begins with the last bug of the one before: if it does not, bugs have left that second,
 which is then read anew.
+
+A server looks up which bugs there are, and then each of them. One that changes in between stands at its old
+place with its new time, and a walk that went on from there would pass over others. So a page is read until it
+stays the same where it is not in order, or ends with a change after the walk began and may have a next one.
 """
 
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from collections.abc import Iterator
 from pulseshim import SourceUnavailable
 from pulseshim_plugins.bugzilla_client import Row, Search
 
+_READINGS = 5
 _SAME_PAGES = 8
 """So many times the same page from another offset is no chance: bugs that move can make a few of them."""
 
@@ -55,8 +60,12 @@ class _Offsets:
             )
 
 
-def walk(search: Search, since: str, capacity: Capacity, server: str) -> Iterator[tuple[list[Row], bool]]:
+def walk(
+    search: Search, since: str, now: str, capacity: Capacity, server: str
+) -> Iterator[tuple[list[Row], bool]]:
     """Give page after page, each without what earlier ones showed, and with it whether more may come.
+
+    `now` is the server's time as the walk begins.
 
     Raises `SourceUnavailable`, naming the server, where its pages cannot be put together.
     """
@@ -65,8 +74,7 @@ def walk(search: Search, since: str, capacity: Capacity, server: str) -> Iterato
     offset = 0
     last: Row | None = None
     while True:
-        page = search(since, offset)
-        _check_order(page, since, server)
+        page = _read(search, since, offset, now, capacity, server)
         offsets.check(since, offset, page)
         if last is not None and (not page or page[0] != last):
             # What stood before the offset is not what it was: this second is read again from its first bug.
@@ -87,9 +95,19 @@ def walk(search: Search, since: str, capacity: Capacity, server: str) -> Iterato
             since, offset, last = end, 0, None
 
 
-def _check_order(page: list[Row], since: str, server: str) -> None:
-    if page != sorted(page) or (page and page[0][0] < since):
-        raise SourceUnavailable(
-            f"{server} does not keep to the order or the time that it is asked for",
-            "it cannot be polled: its order changeddate,bug_id and its last_change_time must work",
-        )
+def _read(search: Search, since: str, offset: int, now: str, capacity: Capacity, server: str) -> list[Row]:
+    """Read a page, and read it again as long as a bug may have changed while the server made it."""
+    before: list[Row] | None = None
+    for _ in range(_READINGS):
+        page = search(since, offset)
+        in_order = page == sorted(page) and (not page or page[0][0] >= since)
+        ends_well = capacity.is_whole(len(page)) or page[-1][0] < now
+        if in_order and (ends_well or page == before):
+            return page
+        if page == before:
+            raise SourceUnavailable(
+                f"{server} does not keep to the order or the time that it is asked for",
+                "it cannot be polled: its order changeddate,bug_id and its last_change_time must work",
+            )
+        before = page
+    raise SourceUnavailable(f"bugs of {server} change faster than it shows them", "it is asked again later")

@@ -1,9 +1,12 @@
 """What a changed bug means: that it changed, and, for a public bug, what changed in it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from pulseshim import Message, bounded_routing_key
 
@@ -166,20 +169,27 @@ def change_messages(event: BugEvent) -> Iterator[Message]:
             when=event.created,
             bug=event.id,
         )
+    times: Counter[tuple[str, str]] = Counter()
     for change in event.changes:
-        yield from _field_messages(event, change)
+        for message in _field_messages(event, change):
+            what = (message.type, message.event_id)
+            times[what] += 1
+            # The same may happen again within one second, when it was undone in between.
+            again = f" {times[what]}" if times[what] > 1 else ""
+            yield replace(message, event_id=f"{message.event_id}{again}")
 
 
 def _field_messages(bug: PublicBug, change: FieldChange) -> Iterator[Message]:
     word = _NO_WORD.sub("_", change.field).strip("_") or "unknown"
-    event_id = f"{bug.server}/{bug.id}@{change.when} {change.who} {change.field}"
+    # Not who: a person may get another login name, and the history of old shows them under it.
+    event_id = f"{bug.server}/{bug.id}@{change.when} {change.field}"
     # Two changes of one second are told apart by what they changed.
     from_to = f"{event_id} {change.removed!r} {change.added!r}"
     if change.field in _LISTS:
         for value in _values(change.removed):
             yield BugRemovedMessage(
                 routing_key=bounded_routing_key(f"bug.removed.{word}"),
-                event_id=f"{event_id} {value}",
+                event_id=f"{event_id} {value!r}",
                 who=change.who,
                 when=change.when,
                 bug=bug.id,
@@ -188,7 +198,7 @@ def _field_messages(bug: PublicBug, change: FieldChange) -> Iterator[Message]:
         for value in _values(change.added):
             yield BugAddedMessage(
                 routing_key=bounded_routing_key(f"bug.added.{word}"),
-                event_id=f"{event_id} {value}",
+                event_id=f"{event_id} {value!r}",
                 who=change.who,
                 when=change.when,
                 bug=bug.id,

@@ -113,6 +113,34 @@ def test_two_changes_of_one_second_are_two_messages() -> None:
     assert len(told(PublicBug("bugzilla.test", 7, (there, back)))) == 2
 
 
+@pytest.mark.parametrize("field", ["priority", "keywords", "resolution"])
+def test_what_is_done_undone_and_done_again_in_one_second_is_three_changes(field: str) -> None:
+    """By whomever: the third is not the first come again."""
+    people = ["one@example.org", "two@example.org", "one@example.org"]
+    values = [("", "x"), ("x", ""), ("", "x")]
+    steps = zip(people, values, strict=True)
+    changes = tuple(FieldChange(who, AT, field, removed, added) for who, (removed, added) in steps)
+
+    messages = check_shim(change_messages, [PublicBug("bugzilla.test", 7, changes)], FULL)
+
+    assert [m.payload()["who"] for m in messages if m.type not in ("bug.closed", "bug.reopened")] == people
+
+
+def test_a_change_keeps_its_id_when_who_made_it_gets_another_login_name() -> None:
+    """A history names people as they are called now; a consumer knows the message all the same."""
+
+    def told_by(who: str) -> dict[str, dict[str, object]]:
+        fields = ["priority", "keywords", "resolution"]
+        changes = tuple(FieldChange(who, AT, field, "", "x") for field in fields)
+        bug = PublicBug("bugzilla.test", 7, changes, creator=who, created=AT)
+        return {m.message_id: m.payload() for m in check_shim(change_messages, [bug], FULL)}
+
+    before, after = told_by("miss@example.org"), told_by("mrs@example.org")
+
+    assert before.keys() == after.keys()
+    assert before != after
+
+
 @pytest.mark.parametrize(
     ("field", "key"),
     [

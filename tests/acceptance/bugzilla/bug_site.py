@@ -57,6 +57,18 @@ class BugSite:
         status: dict[str, Any] = json.loads(self.pulseshim("status", "--json").stdout)
         return status
 
+    def is_polled(self) -> bool:
+        """Say whether the last poll went well and was one of the server's present time."""
+        said = self.pulseshim("status", "--json").stdout
+        if not said:  # there is no store yet
+            return False
+        status = json.loads(said)
+        conditions = {c["subject"]: c["condition"] for c in status["conditions"]}
+        cursors = {(c["feed"], c["field"]): c["value"] for c in status["cursors"]}
+        reached = cursors.get(("bugzilla.main", "time"))
+        is_done = conditions.get("poll bugzilla.main") == "done"
+        return is_done and reached == self.server.now.strftime("%Y-%m-%dT%H:%M:%S")
+
     def stored(self) -> bytes:
         """Give all that stands in the files of the store."""
         return b"".join(path.read_bytes() for path in (self.root / "store").rglob("*") if path.is_file())

@@ -47,12 +47,12 @@ def test_run_announces_changes_as_they_come(
     queue = vhost.bind_queue(SIMPLE)
     site.configure('every = "1s"')
     service = site.start("run")
-    site.wait_until(lambda: "/rest/bug" in server.paths(), "polled")
+    site.wait_until(site.is_polled, "polled")
 
     server.pass_time(5)
     at = server.change(2)
     site.wait_until(lambda: site.status()["exchanges"][0]["confirmed"], "announced")
-    status = site.status()
+    site.wait_until(site.is_polled, "done")
     beside = site.pulseshim("poll", "--since", "1h")
     service.send_signal(signal.SIGTERM)
 
@@ -62,10 +62,6 @@ def test_run_announces_changes_as_they_come(
     assert re.search(
         r"pulseshim run \(process \d+\) works on .*\n +it polls by itself .* stop it first", beside.stderr
     )
-    conditions = {c["subject"]: c["condition"] for c in status["conditions"]}
-    assert conditions["poll bugzilla.main"] == "done"
-    cursors = {(c["feed"], c["field"]): c["value"] for c in status["cursors"]}
-    assert cursors["bugzilla.main", "time"] == server.now.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def test_a_service_that_is_killed_at_any_instant_misses_nothing(

@@ -1,7 +1,6 @@
 """What each failure of a server means: an outage or a wrong setting, in one line without a secret."""
 
 import re
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,6 +14,7 @@ from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_error import first_line
 from pulseshim_plugins.bugzilla_poll import Poller
 from tests.bugzilla_server import DOWN, KEY, PASSWORD, BugzillaServer, Reply, failure, page
+from tests.node import free_port
 from tests.plugins.bugzilla.polling import Configure
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ OUTAGES = {
     "no time": ("rest", Reply(body=b'{"bugs":[{"id":1,"last_change_time":"soon"}]}'), "cut short"),
     "cut connection": ("rest", Reply(body=b'{"bugs":[]}', cut=True), "is not reached"),
     "reset": ("rest", Reply(reset=True), "is not reached"),
-    "silence": ("rest", Reply(after=1.5), "did not answer within 500ms"),
+    "silence": ("rest", Reply(after=10), "did not answer within 2s"),
     "too often": ("rest", page(429), r"asked too often or has a pause \(HTTP 429\)"),
     "no database over XML-RPC": ("xmlrpc", fault(DOWN, "<int>-32000</int>"), "error -32000"),
     "a word as code": ("xmlrpc", fault("Application failed", "<string>Client</string>"), "error Client"),
@@ -86,15 +86,16 @@ def test_a_failure_is_one_line_and_moves_no_cursor(
     protocol, reply, words = {**OUTAGES, **SETTINGS}[case]
     bugzilla.file(count=2)
     bugzilla.pass_time(3600)
-    options = {"api_key_file": key_file, "protocol": protocol, "timeout": "500ms"}
+    options = {"api_key_file": key_file, "protocol": protocol}
     poller, state = Poller(configure(bugzilla.url, **options)), MemoryState()
+    impatient = Poller(configure(bugzilla.url, **options, timeout="2s"))
     list(poller.poll(state))
     cursor = state.get("cursor")
     bugzilla.pass_time(60)
     bugzilla.change(1)
     bugzilla.faults = lambda request: reply if request.path in ("/rest/bug", "Bug.search") else None
 
-    error = failing(poller, state)
+    error = failing(impatient if case == "silence" else poller, state)
     bugzilla.faults = lambda _: None
 
     assert isinstance(error, SettingsError if case in SETTINGS else SourceUnavailable)
@@ -153,10 +154,7 @@ def test_a_server_that_is_not_there_is_an_outage_and_one_that_does_not_exist_is_
     configure: Configure,
 ) -> None:
     """The one may come back, the other is a name that nobody has."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    down = failing(Poller(configure(f"http://127.0.0.1:{port}")), MemoryState())
+    down = failing(Poller(configure(f"http://127.0.0.1:{free_port()}")), MemoryState())
     nowhere = failing(Poller(configure("http://no-such-host.invalid")), MemoryState())
 
     assert isinstance(down, SourceUnavailable)

@@ -21,7 +21,8 @@ from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_options import read_servers
 from pulseshim_plugins.bugzilla_poll import Poller
 from pulseshim_shims.bugzilla import BugChange, BugChangedMessage, BugEvent, change_messages, simple_messages
-from tests.bugzilla_server import KEY, BugzillaServer, Request, page
+from tests.bugzilla_server import KEY, BugzillaServer, Reply, Request, page
+from tests.plugins.bugzilla.polling import history_of
 
 if TYPE_CHECKING:
     from pulseshim_plugins.bugzilla_options import Server
@@ -44,6 +45,7 @@ class Tracker(RuleBasedStateMachine):
         self.public: set[tuple[int, str, str]] = set()
         self.made = 0
         self.during: list[Callable[[], Any]] = []
+        self.broken: set[int] = set()
 
     @initialize(
         maximum=st.sampled_from([1, 2, 3, 5, 100]),
@@ -61,7 +63,9 @@ class Tracker(RuleBasedStateMachine):
         self.server = BugzillaServer(zone=zone, maximum=maximum)
         self.ends.callback(self.server.close)
         self.server.takes_header = header
-        self.server.before = self._between
+        self.server.before = lambda _: self._between()
+        self.server.amid = self._between
+        self.server.faults = self._fault
         self.server.file(count=BUGS)
         self.server.pass_time(100)
         key = Path(self.directory) / "key"
@@ -77,9 +81,12 @@ class Tracker(RuleBasedStateMachine):
 
     settings: "Server"
 
-    def _between(self, _: Request) -> None:
+    def _between(self) -> None:
         if self.during:
             self.during.pop(0)()
+
+    def _fault(self, request: Request) -> Reply | None:
+        return page(500) if history_of(request) in self.broken else None
 
     @rule(bug=bugs)
     def change(self, bug: int) -> None:
@@ -123,6 +130,17 @@ class Tracker(RuleBasedStateMachine):
                 self.hide(bug, private=private)
 
         self.during.append(act)
+
+    @precondition(lambda self: len(self.broken) < 3)
+    @rule(bug=bugs)
+    def break_history(self, bug: int) -> None:
+        """Let the server fail whenever it is asked for the history of a bug."""
+        self.broken.add(bug)
+
+    @rule()
+    def mend_histories(self) -> None:
+        """Let it answer again."""
+        self.broken.clear()
 
     @rule(steps=st.integers(0, 12))
     def be_killed(self, steps: int) -> None:
@@ -170,7 +188,8 @@ class Tracker(RuleBasedStateMachine):
         for number, changed in there & still:
             assert (number, changed.strftime("%Y-%m-%dT%H:%M:%S")) in self.announced
         if self.settings.options.changes:
-            assert public & self.public <= self.told.keys()
+            aside = self.broken | {int(bug) for bug in state.get("aside")}
+            assert {c for c in public & self.public if c[0] not in aside} <= self.told.keys()
 
     def _visible(self) -> list[Any]:
         return [bug for bug in self.server.bugs.values() if self.keyed or not bug.private]
@@ -187,6 +206,9 @@ class Tracker(RuleBasedStateMachine):
                     assert known == told.message_id
         assert len(set(self.announced.values())) == len(self.announced)
         assert len(set(self.told.values())) == len(self.told)
+        if state.counts["missed"]:
+            given_up = self.stored.get("aside", {}).keys() - state.get("aside").keys()
+            self.public = {change for change in self.public if str(change[0]) not in given_up}
         self.stored = MemoryState(state.entries).entries
 
     def teardown(self) -> None:
@@ -195,7 +217,10 @@ class Tracker(RuleBasedStateMachine):
             if not self.begun:  # Hypothesis had not enough left to do it
                 return
             self.during = []
+            self.broken.clear()
+            self.server.pass_time(3600)
             self.poll()
+            assert not self.stored.get("aside")
             made = {
                 (bug.id, entry["when"].removesuffix("Z"))
                 for bug in self.server.bugs.values()

@@ -63,6 +63,43 @@ def test_a_bug_that_changes_during_the_walk_is_found_and_none_beside_it_is_misse
     assert len(found) == len(set(found))
 
 
+@pytest.mark.parametrize("protocol", ["rest", "xmlrpc"])
+@pytest.mark.parametrize("moving", range(1, 10))
+@pytest.mark.parametrize("maximum", [1, 2, 4, 100])
+def test_a_bug_that_changes_while_the_server_makes_its_answer_takes_no_other_with_it(
+    make_bugzilla: Callable[..., BugzillaServer],
+    configure: Configure,
+    protocol: str,
+    moving: int,
+    maximum: int,
+) -> None:
+    """It stands at its old place with its new time: that is no fault, and not where to go on from."""
+    server = make_bugzilla(maximum=maximum)
+    server.file(count=9)
+    server.pass_time(60)
+    poller, state = Poller(configure(server.url, protocol=protocol, overlap="0s")), MemoryState()
+    poll(poller, state)
+    made = set()
+    for number in range(1, 10):
+        server.pass_time(10)
+        made.add((number, server.change(number)))
+    server.pass_time(600)
+
+    def move() -> None:
+        shown = server.requests[-1].query
+        if "order" in shown:
+            server.amid = lambda: None
+            server.pass_time()
+            server.change(moving)
+
+    server.amid = move
+    found = poll(poller, state)
+    found += poll(poller, state)
+
+    assert {number for number, _ in made} == {number for number, _ in found}
+    assert {change for change in made if change[0] != moving} <= set(found)
+
+
 def test_three_weeks_are_caught_up_in_pages_that_are_stored_one_by_one(
     make_bugzilla: Callable[..., BugzillaServer], configure: Configure
 ) -> None:

@@ -189,6 +189,7 @@ def test_a_server_that_ignores_the_offset_is_named_and_asked_no_more(
     poll(poller, state)
     for number in range(1, 11):
         server.change(number)
+    server.pass_time()
     server.before = lambda request: request.query.pop("offset", None) and None
     server.requests.clear()
 
