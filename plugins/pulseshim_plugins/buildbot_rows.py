@@ -13,6 +13,7 @@ class Rows:
     """The rows that others are joined with, remembered for as long as they are likely to be needed again.
 
     Only what never changes is taken from memory: names, the buildset of a request, its source stamps.
+    `server` is what names the master in identities.
     """
 
     def __init__(self, client: Client, server: str, incarnation: str) -> None:
