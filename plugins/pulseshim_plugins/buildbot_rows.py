@@ -67,10 +67,12 @@ class Rows:
     def buildsets_of(self, builds: Sequence[Row]) -> dict[int, Row]:
         """Give the buildset of each build, by the number of its request; one that is gone is empty."""
         wanted = {row["buildrequestid"] for row in builds}
+        requests = [self._requests[number] for number in wanted & self._requests.keys()]
         missing = wanted - self._requests.keys()
         if missing:
-            self.remember(self._client.among("buildrequests", "buildrequestid", missing))
-        requests = [self._requests[number] for number in wanted if number in self._requests]
+            read = self._client.among("buildrequests", "buildrequestid", missing)
+            self.remember(read)  # which may forget those of before
+            requests += read
         buildsets = self.buildsets(requests)
         found = {row["buildrequestid"]: buildsets[row["buildsetid"]] for row in requests}
         return {number: found.get(number, {}) for number in wanted}
