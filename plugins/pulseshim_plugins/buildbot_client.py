@@ -2,10 +2,12 @@
 
 import ssl
 from base64 import b64encode
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.cookies import SimpleCookie
+from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -48,7 +50,6 @@ class Client:
         self.headers: dict[str, str] = dict(self._secrets)
         self.tls = _tls(options)
         self._pool = urllib3.PoolManager(maxsize=_AT_ONCE + 1, retries=False, ssl_context=self.tls)
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="buildbot")
 
     def __enter__(self) -> Self:
         self.log_in()
@@ -57,7 +58,6 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
 
     def log_in(self) -> None:
@@ -114,7 +114,31 @@ class Client:
         """Give the rows of several resources that cannot be joined, asked for three at a time."""
         if len(paths) == 1:
             return [self.rows(paths[0])]
-        return list(self._threads.map(self.rows, paths))
+        waiting = deque(enumerate(paths))
+        answers: SimpleQueue[tuple[int, list[Row] | Exception]] = SimpleQueue()
+
+        def ask() -> None:
+            while True:
+                try:
+                    number, path = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    answers.put((number, self.rows(path)))
+                except Exception as error:  # noqa: BLE001 - it is raised by who waits for the answer
+                    answers.put((number, error))
+
+        # Not those of an executor: a process that ends would wait for them, and a master may be silent.
+        for _ in paths[:_AT_ONCE]:
+            Thread(target=ask, name="buildbot", daemon=True).start()
+        found: dict[int, list[Row]] = {}
+        while len(found) < len(paths):
+            number, answer = answers.get()
+            if isinstance(answer, Exception):
+                waiting.clear()
+                raise answer
+            found[number] = answer
+        return [found[number] for number in range(len(paths))]
 
     def after(self, resource: str, field: str, last: int, *more: tuple[str, Any]) -> list[Row]:
         """Give the next rows of a collection, a page of them at most, whose number is over `last`."""
