@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.buildbot_configuration import BUILDBOT_TAC, MASTER_CFG
-from tests.node import free_port
+from tests.node import free_ports
 
 START_SECONDS = 90
 
@@ -36,9 +36,8 @@ class BuildbotMaster:
 
     def __init__(self, directory: Path, extra: str = "") -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port, self._pb = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}/"
-        self._pb = free_port()
         self._master: subprocess.Popen[bytes] | None = None
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         self.headers: dict[str, str] = {}

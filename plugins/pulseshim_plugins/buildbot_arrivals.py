@@ -123,26 +123,28 @@ class Workers:
 
     def begin(self) -> None:
         """Take note of who is connected."""
-        for _ in self.look():
+        for _ in self.look(0):
             pass
 
-    def look(self, heard: Sequence[Row] = ()) -> Iterator[WorkerEvent]:
+    def look(self, now: int, heard: Sequence[Row] = ()) -> Iterator[WorkerEvent]:
         """Give who connected and disconnected since the last look; `heard` are rows as events brought them.
 
         A worker that is seen for the first time counts as having been away, unless it is the first look.
+        `now` is in seconds since 1970.
         """
         first = not self._state.get("cursor").get(WORKERS)
         told = [row for row in heard if not misshapen(WORKERS, [row])]
         for row in (*told, *self._client.rows(WORKERS)):
             key, place = str(row["workerid"]), self._state.get(WORKERS)
             number, _, before = place.get(key, "0 disconnected").partition(" ")
-            now: WorkerState = "connected" if row["connected_to"] else "disconnected"
-            if now == before:
+            is_now: WorkerState = "connected" if row["connected_to"] else "disconnected"
+            if is_now == before:
                 continue
-            count = int(number) + (not first)
-            self._state.set(WORKERS, {**place, key: f"{count} {now}"})
+            # Not before the time: a state that is lost begins to count behind what was told.
+            count = int(number) if first else max(int(number) + 1, now)
+            self._state.set(WORKERS, {**place, key: f"{count} {is_now}"})
             if not first:
-                yield WorkerEvent(master=self._rows.master(), state=now, number=count, worker=row)
+                yield WorkerEvent(master=self._rows.master(), state=is_now, number=count, worker=row)
         if first:
             self._state.set("cursor", {**self._state.get("cursor"), WORKERS: "1"})
 

@@ -1,11 +1,14 @@
 """A client of a Buildbot master's REST API: rows, read whole or not at all."""
 
 import ssl
+import time
 from base64 import b64encode
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.cookies import SimpleCookie
+from queue import SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -13,6 +16,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from pulseshim import SettingsError, SourceUnavailable, seconds
+from pulseshim_plugins.buildbot_connection import Answer, AnswerTooLarge, reason_of, timed_pool, whole
 from pulseshim_plugins.buildbot_frames import decoded_object
 from pulseshim_plugins.buildbot_options import MasterOptions, base, secret
 from pulseshim_plugins.buildbot_shape import misshapen
@@ -47,8 +51,8 @@ class Client:
         self._secrets = _secret_headers(options)
         self.headers: dict[str, str] = dict(self._secrets)
         self.tls = _tls(options)
-        self._pool = urllib3.PoolManager(maxsize=_AT_ONCE + 1, retries=False, ssl_context=self.tls)
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="buildbot")
+        self._pool = timed_pool(self._timeout, self.tls, _AT_ONCE + 1)
+        self._streams = urllib3.PoolManager(retries=False, ssl_context=self.tls)
 
     def __enter__(self) -> Self:
         self.log_in()
@@ -57,8 +61,8 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.clear()
+        self._streams.clear()
 
     def log_in(self) -> None:
         """Log in where there is something to log in with, and keep the session that comes of it.
@@ -114,7 +118,31 @@ class Client:
         """Give the rows of several resources that cannot be joined, asked for three at a time."""
         if len(paths) == 1:
             return [self.rows(paths[0])]
-        return list(self._threads.map(self.rows, paths))
+        waiting = deque(enumerate(paths))
+        answers: SimpleQueue[tuple[int, list[Row] | Exception]] = SimpleQueue()
+
+        def ask() -> None:
+            while True:
+                try:
+                    number, path = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    answers.put((number, self.rows(path)))
+                except Exception as error:  # noqa: BLE001 - it is raised by who waits for the answer
+                    answers.put((number, error))
+
+        # Not those of an executor: a process that ends would wait for them, and a master may be silent.
+        for _ in paths[:_AT_ONCE]:
+            Thread(target=ask, name="buildbot", daemon=True).start()
+        found: dict[int, list[Row]] = {}
+        while len(found) < len(paths):
+            number, answer = answers.get()
+            if isinstance(answer, Exception):
+                waiting.clear()
+                raise answer
+            found[number] = answer
+        return [found[number] for number in range(len(paths))]
 
     def after(self, resource: str, field: str, last: int, *more: tuple[str, Any]) -> list[Row]:
         """Give the next rows of a collection, a page of them at most, whose number is over `last`."""
@@ -138,24 +166,25 @@ class Client:
         rows = self.rows(resource, [("order", f"-{field}"), ("limit", 1)])
         return int(rows[0][field]) if rows else 0
 
-    def get(self, path: str) -> urllib3.BaseHTTPResponse:
+    def get(self, path: str) -> Answer:
         """Give the answer to a GET of a path below the URL; where it is cut or stays away, ask again.
 
         Buildbot 4.2 and 4.3 write answers from a thread and may not notice that there is something to send
         until something else happens: so the first wait is short, and each is twice as long as the one before.
         """
         failure: Exception | None = None
-        wait, left = min(_FIRST_WAIT, self._timeout), self._timeout
+        wait, until = min(_FIRST_WAIT, self._timeout), time.monotonic() + self._timeout
         for _ in range(_TRIES):
-            timeout = urllib3.Timeout(connect=self._timeout, read=wait)
             try:
-                return self._pool.request(
-                    "GET", self.base + path, headers=self.headers, timeout=timeout, redirect=False
-                )
+                return whole(self._request(self._pool, path, self.headers, wait))
             except urllib3.exceptions.ReadTimeoutError as error:
                 failure = error
-                left -= wait
-                wait = min(2 * wait, left)
+                wait = min(2 * wait, until - time.monotonic())
+            except AnswerTooLarge as error:
+                raise MasterUnavailable(
+                    f"{self.base} gives {error} ({path})",
+                    "it is asked again; see what a proxy before it sends",
+                ) from error
             except urllib3.exceptions.ProtocolError as error:
                 failure = error
             except urllib3.exceptions.HTTPError as error:
@@ -165,18 +194,20 @@ class Client:
             if wait <= 0:
                 break
         raise MasterUnavailable(
-            f"{self.base} does not answer ({_reason(failure)})", "it is asked again until it does"
+            f"{self.base} does not answer ({reason_of(failure)})", "it is asked again until it does"
         ) from failure
 
     def stream(self, path: str) -> urllib3.BaseHTTPResponse:
-        """Give an answer that is read as it comes."""
-        return self._pool.request(
-            "GET",
-            self.base + path,
-            headers={**self.headers, "Accept": "text/event-stream"},
-            timeout=self._timeout,
-            redirect=False,
-            preload_content=False,
+        """Give an answer that is read as it comes, for as long as it does."""
+        headers = {**self.headers, "Accept": "text/event-stream"}
+        return self._request(self._streams, path, headers, self._timeout)
+
+    def _request(
+        self, pool: urllib3.PoolManager, path: str, headers: Mapping[str, str], wait: float
+    ) -> urllib3.BaseHTTPResponse:
+        timeout = urllib3.Timeout(connect=self._timeout, read=wait)
+        return pool.request(
+            "GET", self.base + path, headers=headers, timeout=timeout, redirect=False, preload_content=False
         )
 
     def _refuse(self, path: str, fault: str) -> None:
@@ -196,7 +227,7 @@ class Client:
                 "name its authority in ca_file, or correct the url",
             ) from error
 
-    def _check(self, answer: urllib3.BaseHTTPResponse, path: str) -> None:
+    def _check(self, answer: Answer, path: str) -> None:
         if answer.status in _REFUSED:
             raise SettingsError(
                 f"{self.base} refuses to show {path} (HTTP {answer.status})",
@@ -218,7 +249,7 @@ class Client:
             )
 
 
-def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
+def _retry_after(answer: Answer) -> float:
     """Give the seconds that a server, or a proxy before it, asks to be left alone; 0 where it does not."""
     with suppress(urllib3.exceptions.InvalidHeader):
         wait = urllib3.Retry().parse_retry_after(answer.headers.get("Retry-After", "0"))
@@ -236,17 +267,6 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _reason(error: Exception | None) -> str:
-    """Give the innermost reason of a failure, without the addresses of objects."""
-    while isinstance(error, Exception):
-        inner = getattr(error, "reason", None) or error.__cause__
-        if not isinstance(inner, Exception):
-            break
-        error = inner
-    text = str(error).rpartition(": ")[2] if str(error).startswith("<") else str(error)
-    return text or type(error).__name__
 
 
 def _secret_headers(options: MasterOptions) -> Mapping[str, str]:

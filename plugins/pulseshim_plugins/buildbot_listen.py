@@ -17,6 +17,7 @@ from pulseshim_plugins.buildbot_builds import BUILDS, Builds
 from pulseshim_plugins.buildbot_client import Client
 from pulseshim_plugins.buildbot_events import EventsLost, NoEvents, hear
 from pulseshim_plugins.buildbot_frames import Hint
+from pulseshim_plugins.buildbot_history import HISTORIES, begin_another, identity
 from pulseshim_plugins.buildbot_options import MasterOptions, server
 from pulseshim_plugins.buildbot_rows import Rows
 from pulseshim_shims.buildbot_event import BuildbotEvent, Heartbeat
@@ -41,24 +42,21 @@ class Listener:
         self._state = state
         self._now = now
         self._heartbeat = seconds(options.heartbeat)
+        is_new = _is_new(client, state, server(options.url), int(now()))
         # From outside, nothing tells one run of a master from the next but that the connection was lost.
-        self._rows = Rows(client, server(options.url), f"boot{int(now())}")
+        self._rows = Rows(client, identity(state, server(options.url)), f"boot{int(now())}")
         self._builds = Builds(client, state, self._rows, steps=options.steps)
         self._changes = Changes(client, state, self._rows)
         self._requests = Requests(client, state, self._rows)
         self._workers = Workers(client, state, self._rows)
-        self._begin(client, server(options.url))
+        if is_new:
+            self._begin(server(options.url))
 
-    def _begin(self, client: Client, name: str) -> None:
-        """Begin from now with a master that is not known, or that began anew itself."""
-        cursor = self._state.get("cursor")
-        known = cursor.get("server") == name
-        if known and not _is_another(client, int(cursor.get(BUILDS, "0"))):
-            return
-        if known:
-            log.warning("master began anew, its history is another", extra={"master": name})
+    def _begin(self, name: str) -> None:
+        """Begin from now."""
         for key in self._state.keys():  # noqa: SIM118 - a state is no mapping
-            self._state.set(key, {})
+            if key != HISTORIES:
+                self._state.set(key, {})
         self._state.set("cursor", {"server": name})
         for part in (self._builds, self._changes, self._requests, self._workers):
             part.begin()
@@ -69,7 +67,7 @@ class Listener:
         yield from self._changes.look(now)
         yield from self._requests.look(now)
         yield from self._builds.look(now)
-        yield from self._workers.look()
+        yield from self._workers.look(now)
         number = int(now // self._heartbeat) if self._heartbeat else 0
         if number and str(number) != self._state.get("cursor").get("heartbeat"):
             self._state.set("cursor", {**self._state.get("cursor"), "heartbeat": str(number)})
@@ -90,7 +88,19 @@ class Listener:
         elif BUILDS in numbers:
             yield from self._builds.look(now, numbers[BUILDS])
         if WORKERS in numbers:
-            yield from self._workers.look([hint.row for hint in hints if hint.resource == WORKERS])
+            yield from self._workers.look(now, [hint.row for hint in hints if hint.resource == WORKERS])
+
+
+def _is_new(client: Client, state: State, name: str, now: int) -> bool:
+    """Say whether a master is not known, or began anew itself; take note of that."""
+    cursor = state.get("cursor")
+    if cursor.get("server") != name:
+        return True
+    if not _is_another(client, int(cursor.get(BUILDS, "0"))):
+        return False
+    log.warning("master began anew, its history is another", extra={"master": name})
+    begin_another(state, name, now)
+    return True
 
 
 def _is_another(client: Client, last: int) -> bool:

@@ -9,7 +9,8 @@ import msgspec
 from pulseshim import Duration, Settings, SettingsError, seconds
 from pulseshim_plugins.trust import check_users
 from pulseshim_plugins.web_address import check_address, is_loopback
-from pulseshim_shims.buildbot import HIDDEN, MAX_BYTES
+from pulseshim_shims.buildbot import MAX_BYTES
+from pulseshim_shims.buildbot_secrets import HIDDEN
 
 _LEAST_SECONDS = 1.0
 _MASTER = re.compile(r"[A-Za-z0-9_-]+")
@@ -44,7 +45,7 @@ class SharedOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     heartbeat: Duration = "15m"
     #: Announce the steps of builds, too.
     steps: bool = False
-    #: Patterns of the names of properties that are never published; case does not matter.
+    #: Patterns of names that are never published, of properties and inside them; case does not matter.
     hide_properties: tuple[str, ...] = HIDDEN
     #: The limit for a message: its encoded envelope, in bytes.
     max_bytes: Annotated[int, msgspec.Meta(ge=16384)] = MAX_BYTES

@@ -7,6 +7,7 @@ import msgspec
 
 from pulseshim import Invocation, PulseshimError, State, Suspicious, User
 from pulseshim_plugins.buildbot_frames import decoded
+from pulseshim_plugins.buildbot_history import identity
 from pulseshim_plugins.buildbot_options import MasterOptions, base, server
 from pulseshim_plugins.buildbot_shape import Number, misshapen
 from pulseshim_plugins.trust import is_trusted
@@ -30,7 +31,7 @@ class _Record(TypedDict):
     logs: Mapping[Number, Sequence[Row]]
 
 
-def read_build(invocation: Invocation, _state: State, options: MasterOptions) -> Iterator[BuildEvent]:
+def read_build(invocation: Invocation, state: State, options: MasterOptions) -> Iterator[BuildEvent]:
     """Give what an invocation of the reporter tells of: a build that started (`new`) or ended (`finished`).
 
     The end of a build tells of its start, too, in case that was not recorded; that all logs are complete
@@ -40,7 +41,7 @@ def read_build(invocation: Invocation, _state: State, options: MasterOptions) ->
     _check_writer(invocation, options)
     found = _record(invocation.stdin)
     master = Master(
-        server=server(options.url),
+        server=identity(state, server(options.url)),
         url=base(options.url),
         name=found["master_name"],
         incarnation=found["master_incarnation"],

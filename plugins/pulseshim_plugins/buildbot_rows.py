@@ -13,6 +13,7 @@ class Rows:
     """The rows that others are joined with, remembered for as long as they are likely to be needed again.
 
     Only what never changes is taken from memory: names, the buildset of a request, its source stamps.
+    `server` is what names the master in identities.
     """
 
     def __init__(self, client: Client, server: str, incarnation: str) -> None:
@@ -66,10 +67,12 @@ class Rows:
     def buildsets_of(self, builds: Sequence[Row]) -> dict[int, Row]:
         """Give the buildset of each build, by the number of its request; one that is gone is empty."""
         wanted = {row["buildrequestid"] for row in builds}
+        requests = [self._requests[number] for number in wanted & self._requests.keys()]
         missing = wanted - self._requests.keys()
         if missing:
-            self.remember(self._client.among("buildrequests", "buildrequestid", missing))
-        requests = [self._requests[number] for number in wanted if number in self._requests]
+            read = self._client.among("buildrequests", "buildrequestid", missing)
+            self.remember(read)  # which may forget those of before
+            requests += read
         buildsets = self.buildsets(requests)
         found = {row["buildrequestid"]: buildsets[row["buildsetid"]] for row in requests}
         return {number: found.get(number, {}) for number in wanted}

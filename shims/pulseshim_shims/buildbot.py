@@ -42,13 +42,11 @@ from pulseshim_shims.buildbot_payload import (
     worker,
     written,
 )
+from pulseshim_shims.buildbot_secrets import HIDDEN, without_logins
 from pulseshim_shims.buildbot_words import word
 
 MAX_BYTES = 1024 * 1024
 """The limit for the encoded envelope of a message, in bytes, where no other is set."""
-
-HIDDEN = ("*password*", "*secret*", "*token*", "*credential*", "*_key")
-"""Patterns of the names of properties that are not published, where no others are set."""
 
 _IDS = 100
 
@@ -56,11 +54,12 @@ _IDS = 100
 def buildbot_messages(
     event: BuildbotEvent, hide: Sequence[str] = HIDDEN, max_bytes: int = MAX_BYTES
 ) -> Iterator[BuildbotMessage]:
-    """Give the message of an event, without the properties that `hide` has patterns for.
+    """Give the message of an event, without the properties that `hide` has patterns for, and without logins.
 
     Its envelope has at most `max_bytes` (16 KiB or more).
     """
-    yield fitted(_message(event, hide), max_bytes)
+    # Before it is cut: of half a login nobody could say that it is one.
+    yield fitted(without_logins(_message(event, hide)), max_bytes)
 
 
 def _message(event: BuildbotEvent, hide: Sequence[str]) -> BuildbotMessage:

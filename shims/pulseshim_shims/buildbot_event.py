@@ -16,6 +16,7 @@ WorkerState: TypeAlias = Literal["connected", "disconnected"]
 class Master:
     """A master: `server` is its URL without scheme and trailing slash, `url` ends with a slash.
 
+    Where its database was seen to be another, `#` and when (in seconds since 1970) end `server`.
     `incarnation` says which run of the master it is, as far as can be known from outside.
     """
 
@@ -72,7 +73,7 @@ class RequestEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerEvent:
-    """A worker that connected or disconnected; `number` counts these for each worker."""
+    """A worker that connected or disconnected; `number` is larger each time that this one does."""
 
     master: Master
     state: WorkerState

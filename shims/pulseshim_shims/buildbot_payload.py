@@ -6,11 +6,12 @@ the rows that a Buildbot of today gives in its REST API (times in seconds since 
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+from pulseshim_shims.buildbot_secrets import is_hidden
 
 Row: TypeAlias = Mapping[str, Any]
 """A row of Buildbot's REST API."""
@@ -132,25 +133,30 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 def properties(found: Row | None, hide: Sequence[str]) -> list[Property]:
     """Give properties as triples in the order of their names, without those whose name a pattern fits."""
     return [
-        (name, plain(value), str(source))
+        (name, plain(value, hide), str(source))
         for name, (value, source) in sorted((found or {}).items())
-        if not any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in hide)
+        if not is_hidden(name, hide)
     ]
 
 
-def plain(value: Any, depth: int = _DEEPEST) -> Any:
+def plain(value: Any, hide: Sequence[str], depth: int = _DEEPEST) -> Any:
     """Give a value of a property as JSON can hold it: numbers beyond 64 bits become texts.
 
-    What is nested deeper than fifty levels becomes null.
+    Of an object, what a pattern fits the name of is left out. What is nested deeper than fifty levels becomes
+    null.
     """
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
         return str(value)
     if isinstance(value, Mapping | list | tuple) and depth <= 0:
         return None
     if isinstance(value, Mapping):
-        return {str(key): plain(part, depth - 1) for key, part in value.items()}
+        return {
+            str(key): plain(part, hide, depth - 1)
+            for key, part in value.items()
+            if not is_hidden(str(key), hide)
+        }
     if isinstance(value, list | tuple):
-        return [plain(part, depth - 1) for part in value]
+        return [plain(part, hide, depth - 1) for part in value]
     return value
 
 

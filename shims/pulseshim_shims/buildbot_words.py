@@ -8,6 +8,8 @@ import hashlib
 
 import msgspec
 
+from pulseshim_shims.buildbot_secrets import without_logins
+
 WORD_BYTES = 90
 """The limit for one word: two of them, the numbers and the rest of a key stay under 255 bytes."""
 
@@ -20,8 +22,10 @@ def word(name: str) -> str:
     """Give a name as a word of a routing key: `.` and space become `_`, all else stays as it is.
 
     So a name without these three is its own word; `a.b`, `a b` and `a_b` share one. A name over 90 bytes is
-    cut, and `~` with 16 hexadecimal digits of the SHA-256 of the whole keeps it apart from others.
+    cut, and `~` with 16 hexadecimal digits of the SHA-256 of the whole keeps it apart from others. Of a URL
+    in a name, user and password are left out.
     """
+    name = without_logins(name)
     text = name.replace(".", "_").replace(" ", "_") or "_"
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= WORD_BYTES:

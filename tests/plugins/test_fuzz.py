@@ -207,7 +207,7 @@ row_answers = st.one_of(
 
 def announced(master: Master, state: MemoryState) -> list[str]:
     """Give the identities of what a look at a master brings, message by message."""
-    options = MasterOptions(url=master.url, timeout="500ms", steps=True)
+    options = MasterOptions(url=master.url, steps=True)
     events = (event for event in catch_up(state, options, lambda: 1.0) if not isinstance(event, Checkpoint))
     messages = [message for event in events for message in buildbot_messages(event)]
     for message in messages:

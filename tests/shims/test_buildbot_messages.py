@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulseshim import Exchange, Message
@@ -264,6 +264,7 @@ def test_a_large_message_is_cut_to_the_limit_and_says_so(size: int) -> None:
         assert (message.build.number, message.results) == (7, 0)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=300))
 def test_any_name_is_a_word_of_a_routing_key(name: str) -> None:
     """It has no dot and no space, is at most 90 bytes long, and a plain name is itself."""
@@ -271,7 +272,7 @@ def test_any_name_is_a_word_of_a_routing_key(name: str) -> None:
 
     assert 1 <= len(found.encode()) <= WORD_BYTES
     assert not set(". ") & set(found)
-    if name and not set("._ ") & set(name) and len(name.encode()) <= WORD_BYTES:
+    if name and not set("._ ") & set(name) and "://" not in name and len(name.encode()) <= WORD_BYTES:
         assert found == name
 
 
@@ -280,6 +281,7 @@ def test_long_names_stay_apart() -> None:
     assert word("b" * 300) != word("b" * 301)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=200), st.integers(min_value=2, max_value=100))
 def test_a_beginning_takes_no_more_than_it_may(text: str, limit: int) -> None:
     """It is a beginning of the text, in at most so many bytes of JSON."""

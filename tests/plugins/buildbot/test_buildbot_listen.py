@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import trustme
 
@@ -176,6 +177,20 @@ def test_properties_that_are_secrets_stay_out(master: BuildbotMaster, listening:
     assert not {"deploy_password", "api_key"} & set(names)
     assert "do-not-tell" not in repr(ear.messages)
     assert finished.truncated is True
+
+
+def test_a_login_in_the_url_of_a_repository_stays_out(master: BuildbotMaster, listening: Any) -> None:
+    """Buildbot keeps the URL that a poller was given, and shows it with each change, request and build."""
+    url = "https://bot:s3cr3t@git.example.org/org/x.git"
+
+    with listening(MasterOptions(url=master.url)) as ear:
+        master.send_change(author="ada", comments=f"see {url}", revision="1", repository=url, revlink=url)
+        ear.wait_until(lambda: any(key.endswith(".log_uploaded") for key in ear.keys()), "built")  # noqa: SIM118
+
+    told = [msgspec.json.encode(message) for message in ear.messages if message.routing_key != "heartbeat"]
+    assert url in str(master.rows("changes?order=-changeid&limit=1"))
+    assert all(b"https://git.example.org/org/x.git" in text for text in told)
+    assert not any(b"s3cr3t" in text or b"bot" in text.replace(b"buildbot", b"") for text in told)
 
 
 def test_a_master_behind_tls_is_followed(
