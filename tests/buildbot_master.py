@@ -178,7 +178,8 @@ class BuildbotMaster:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("PULSESHIM_")}
         with (self.directory / f"{name}.out").open("ab") as out:
             return subprocess.Popen(
-                [*twistd, f"--pidfile={self.directory / name}.pid", f"--python={tac}"],
+                # No file for its number: of one that was killed it would stay, and another may have it now.
+                [*twistd, "--pidfile=", f"--python={tac}"],
                 cwd=self.directory / name,
                 env=environ,
                 stdout=out,
