@@ -1,5 +1,6 @@
 """A server without evolution: what rewrites history strips what it replaced, before any hook is called."""
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +71,19 @@ def test_what_was_amended_before_it_was_read_is_told_by_its_head(server: "HgServ
     assert (committed.v1[0]["heads"], committed.changesets) == ([old], [])
     assert nodes(amended) == [new]
     assert server.state.counts["gone"] == 1
+
+
+def test_what_is_rewritten_right_after_it_was_read_is_read_anew(server: "HgServer", here: "Client") -> None:
+    """Mercurial takes a changelog for the one it knows if it is as long, and written in the same second."""
+    time.sleep(1 - time.time() % 1)
+    old = here.commit("one", a="1")
+    committed = told(server)
+    here("commit", "-q", "--amend", "-m", "better")
+
+    amended = told(server)
+
+    assert [nodes(event) for event in committed + amended] == [[old], [here.node(".")]]
+    assert "gone" not in server.state.counts
 
 
 def test_a_secret_changeset_that_is_amended_is_not_told_of(server: "HgServer", here: "Client") -> None:
