@@ -31,6 +31,7 @@ from pulseshim_shims.hg_payload import BookmarkMove, Phase, PhaseMove, PushEntry
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
+_LONGEST_ADDRESS = 254
 _BRACKETED = re.compile(r"<([^<>]+)>")
 _UNFIT = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 _USERS = ("REMOTE_USER", "LOGNAME", "USER")
@@ -232,7 +233,7 @@ def email(user: str, suffix: str) -> str:
     """Give an e-mail address for a user: the one that a name holds, else the name with a suffix."""
     match = _BRACKETED.search(user)
     for candidate in (user.strip(), match[1].strip() if match else ""):
-        if _ADDRESS.fullmatch(candidate):
+        if len(candidate) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(candidate):
             return candidate
     words = [word for word in _UNFIT.sub(".", user).split(".") if word]
     return ".".join(words)[:64].rstrip(".") + suffix if words else f"unknown{suffix}"
