@@ -22,7 +22,7 @@ from pulseshim_plugins.hg_pushlog import Entry, has_pushlog, pushes_of
 from pulseshim_plugins.hg_record import Record, Span, parse_record
 from pulseshim_plugins.hg_repository import Repository, repository
 from pulseshim_plugins.hg_server import HgFailed, RevisionsGone, Servers
-from pulseshim_plugins.hg_spans import Found, read_spans
+from pulseshim_plugins.hg_spans import Found, known_heads, read_spans
 from pulseshim_plugins.hg_visible import visible
 from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_believed
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
@@ -113,8 +113,7 @@ def _arrived(invocation: Invocation, place: Repository, record: Record) -> Found
     if not spans:
         return Found()
     if not place.exists:
-        count = sum(span.count for span in spans)
-        return Found(heads=record.heads, count=count) if record.heads else Found()
+        return Found(heads=record.heads or known_heads(spans), count=sum(span.count for span in spans))
     arrived = read_spans(place, spans, record.heads)
     if arrived.moved:
         check_loss(invocation, place)

@@ -33,6 +33,8 @@ NAMES = (b"REMOTE_USER", b"LOGNAME", b"USER")
 FACTS = ("txnid", "txnname", "source", "url")
 # The heads of what came are written down unless that would take longer than a push should wait.
 FEW = 2000
+# A longer run is written down in parts: if it loses changesets, what lies between their ends is known yet.
+MOST_PARTS = 40
 SECRET = 2
 # Among what Mercurial gives of a transaction to its hooks.
 KEPT = b"pulseshim"
@@ -232,7 +234,8 @@ def spans(phases):
             found[-1] = (range(found[-1][0][0], revs[-1] + 1), move)
         else:
             found.append((revs, move))
-    return found
+    sized = [(revs, move, max(FEW, len(revs) // MOST_PARTS + 1)) for revs, move in found]
+    return [(revs[at : at + size], move) for revs, move, size in sized for at in range(0, len(revs), size)]
 
 
 def is_secret(whole, node):
