@@ -1,4 +1,7 @@
-"""Changesets as they are announced one by one: read in batches, so that memory does not grow with a push."""
+"""Changesets as they are announced one by one: read in batches, so that memory does not grow with a push.
+
+However many files a changeset has, a batch holds a few MiB of them at a time.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -7,6 +10,8 @@ from pulseshim_plugins.hg_repository import Repository
 from pulseshim_shims.hg_payload import FileChange, file_change
 
 _BATCH = 2000
+_MOST_HELD = 8 * 1024 * 1024
+_TEXT_BYTES = 64  # what a text takes in memory beside its characters
 _NULL = "0"
 TEMPLATE = (
     "[{node|json},{p1node|json},{p2node|json},{branch|json},{author|json},{desc|json},{date|hgdate|json},"
@@ -22,14 +27,35 @@ def changesets(repository: Repository, revset: str) -> Iterator[dict[str, Any]]:
 
     The keys are node, parents, branch, author, text, date (seconds since 1970) and files.
     """
-    offset = 0
-    while True:
-        batch = list(repository.log(f"limit({revset}, {_BATCH}, {offset})", TEMPLATE))
-        for fields in batch:
-            yield _changeset(repository, fields)
-        if len(batch) < _BATCH:
-            return
+    offset = count = 0
+    while count == offset:
+        for some in _pieces(repository.log(f"limit({revset}, {_BATCH}, {offset})", TEMPLATE)):
+            count += len(some)
+            for fields in some:
+                yield _changeset(repository, fields)
         offset += _BATCH
+
+
+def _pieces(batch: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
+    """Give a batch at once, so that its merges are asked about when it is read; in pieces, if it is large.
+
+    What is asked meanwhile takes another command server.
+    """
+    some, held = [], 0
+    for fields in batch:
+        some.append(fields)
+        held += _held(fields)
+        if held > _MOST_HELD:
+            yield some
+            some, held = [], 0
+    yield some
+
+
+def _held(fields: list[Any]) -> int:
+    """Say about how many bytes of memory the texts and files of a changeset take."""
+    *_, branch, author, text, _, added, modified, removed, copies = fields
+    texts = (branch, author, text, *added, *modified, *removed, *copies, *copies.values())
+    return sum(map(len, texts)) + _TEXT_BYTES * len(texts)
 
 
 def _changeset(repository: Repository, fields: list[Any]) -> dict[str, Any]:

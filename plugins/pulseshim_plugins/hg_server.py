@@ -66,6 +66,7 @@ class CommandServer:
     path: str
     process: "subprocess.Popen[bytes]"
     used: float = 0.0
+    changelog: os.stat_result | None = None
     late: Event = field(default_factory=Event)
     said: deque[bytes] = field(default_factory=lambda: deque(maxlen=20))
 
@@ -200,10 +201,12 @@ class Servers:
         """Give what a command prints about the repository at a path, in pieces, as they come."""
         with self._lock:
             server = self._kept.pop(path, None)
-        if server is not None and not server.lives:
+        changelog = _changelog(path)
+        if server is not None and (not server.lives or is_unnoticed(server.changelog, changelog)):
             server.kill()
             server = None
         server = server or start(path, deadline)
+        server.changelog = changelog
         try:
             yield from server.run(arguments, deadline)
         finally:
@@ -255,6 +258,24 @@ def program() -> str:
     if found is None:
         raise HgFailed("hg needs Mercurial", "pip install 'pulseshim[hg]'")
     return found
+
+
+def is_unnoticed(before: os.stat_result | None, now: os.stat_result | None) -> bool:
+    """Say whether a changelog was rewritten so that Mercurial, which knows it, takes it for the same.
+
+    It compares whole seconds and sizes: one that was stripped and grew again within a second may be as long.
+    """
+    if before is None or now is None:
+        return False
+    seems_same = (before[:7], before[8:10]) == (now[:7], now[8:10])  # all but the time it was read
+    return seems_same and (before.st_mtime_ns, before.st_ctime_ns) != (now.st_mtime_ns, now.st_ctime_ns)
+
+
+def _changelog(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(os.path.join(path, ".hg", "store", "00changelog.i"))
+    except OSError:
+        return None
 
 
 def _drain(process: "subprocess.Popen[bytes]", said: deque[bytes]) -> None:

@@ -143,17 +143,24 @@ def _certain(place: Repository, spans: Sequence[Span], heads: Sequence[str]) -> 
     told = [node for revset, _ in sets for node in place.nodes(f"({revset}) and not secret()")]
     secret = sum(len(place.nodes(f"({revset}) and secret()")) for revset, _ in sets)
     total = sum(span.count for span in spans)
-    visible = set(heads) - place.known(heads, "%s and secret()")
-    if not heads:
-        visible = {spans[-1].last}.intersection(told)
+    ends = heads or known_heads(spans)
+    visible = set(ends) - place.known(ends, "%s and secret()")
+    if not visible:
+        ends = told[-1:]
+        visible = set(ends)
     return Found(
         tuple((f"({revset}) and not secret()", phase) for revset, phase in sets),
-        tuple(node for node in heads or visible if node in visible),
+        tuple(node for node in ends if node in visible),
         tuple(told[-LISTED:]),
         max(total - secret, len(told)) if visible else 0,
         lost=len(told) + secret < total,
         moved=True,
     )
+
+
+def known_heads(spans: Sequence[Span]) -> tuple[str, ...]:
+    """Give the heads that are known of spans of which none were recorded: the last, which has no child."""
+    return tuple(span.last for span in spans[-1:])
 
 
 def _between(nodes: Sequence[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from pulseshim_plugins.hg_pushlog import Entry, has_pushlog, pushes_of
 from pulseshim_plugins.hg_record import Record, Span, parse_record
 from pulseshim_plugins.hg_repository import Repository, repository
 from pulseshim_plugins.hg_server import HgFailed, RevisionsGone, Servers
-from pulseshim_plugins.hg_spans import Found, read_spans
+from pulseshim_plugins.hg_spans import Found, known_heads, read_spans
 from pulseshim_plugins.hg_visible import visible
 from pulseshim_plugins.trust import check_url, pusher, remember_believed, was_believed
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
@@ -31,6 +31,7 @@ from pulseshim_shims.hg_payload import BookmarkMove, Phase, PhaseMove, PushEntry
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+")
+_LONGEST_ADDRESS = 254
 _BRACKETED = re.compile(r"<([^<>]+)>")
 _UNFIT = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 _USERS = ("REMOTE_USER", "LOGNAME", "USER")
@@ -112,8 +113,7 @@ def _arrived(invocation: Invocation, place: Repository, record: Record) -> Found
     if not spans:
         return Found()
     if not place.exists:
-        count = sum(span.count for span in spans)
-        return Found(heads=record.heads, count=count) if record.heads else Found()
+        return Found(heads=record.heads or known_heads(spans), count=sum(span.count for span in spans))
     arrived = read_spans(place, spans, record.heads)
     if arrived.moved:
         check_loss(invocation, place)
@@ -232,7 +232,7 @@ def email(user: str, suffix: str) -> str:
     """Give an e-mail address for a user: the one that a name holds, else the name with a suffix."""
     match = _BRACKETED.search(user)
     for candidate in (user.strip(), match[1].strip() if match else ""):
-        if _ADDRESS.fullmatch(candidate):
+        if len(candidate) <= _LONGEST_ADDRESS and _ADDRESS.fullmatch(candidate):
             return candidate
     words = [word for word in _UNFIT.sub(".", user).split(".") if word]
     return ".".join(words)[:64].rstrip(".") + suffix if words else f"unknown{suffix}"

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from pulseshim import Message, bounded_routing_key
+from pulseshim import Message, bounded_routing_key, readable
 from pulseshim_shims.hg_event import HgEvent, HgTransaction
-from pulseshim_shims.hg_fitting import fitting_marker, newest, sections, size
+from pulseshim_shims.hg_fitting import beginning, fitting_marker, newest, sections, size
 from pulseshim_shims.hg_payload import BookmarkMove, Marker, PhaseMove, PushEntry
 
 MAX_BYTES = 1024 * 1024
@@ -141,12 +141,13 @@ def v2_messages(event: HgEvent, *, max_bytes: int = MAX_BYTES) -> Iterator[Messa
     if event.is_new:
         yield HgNewRepositoryMessage(**_address(event, 1), data=NewRepositoryData(url))
     for number, heads, pushes in _pushes(event, max_bytes):
-        data = ChangegroupData(url, heads, pushes, event.source)
+        data = ChangegroupData(url, heads, pushes, _source(event))
         yield HgChangegroupMessage(**_address(event, number), data=data)
     markers = (part for marker in event.markers for part in fitting_marker(marker, room))
     for number, some in _numbered(markers, room):
         yield HgObsoleteMessage(**_address(event, number), data=ObsoleteData(url, some))
-    for number, moves in _numbered(event.bookmarks, room):
+    bookmarks = (replace(move, bookmark=beginning(move.bookmark, room // 8)) for move in event.bookmarks)
+    for number, moves in _numbered(bookmarks, room):
         yield HgBookmarkMessage(**_address(event, number), data=BookmarkData(url, moves))
     phases = (_fitting_phase(move, room) for move in event.phases)
     for number, changes in _numbered(phases, room):
@@ -174,8 +175,12 @@ def _fitting_phase(move: PhaseMove, room: int) -> PhaseMove:
     return replace(move, heads=heads, changesets=newest(move.changesets, room // 2 - _META_BYTES))
 
 
+def _source(event: HgTransaction) -> str:
+    return beginning(readable(event.source), _META_BYTES)
+
+
 def _room(event: HgTransaction, max_bytes: int) -> int:
-    return max_bytes - _META_BYTES - 2 * size(event.url) - size(event.source)
+    return max_bytes - _META_BYTES - 2 * size(event.url) - size(_source(event))
 
 
 def _address(event: HgTransaction, number: int) -> dict[str, Any]:

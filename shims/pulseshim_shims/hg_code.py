@@ -10,11 +10,10 @@ from msgspec.structs import replace
 
 from pulseshim import Message, bounded_routing_key, readable
 from pulseshim_shims.hg_event import HgChangeset, HgEvent, HgTransaction
-from pulseshim_shims.hg_fitting import beginning, first_files, newest, size
+from pulseshim_shims.hg_fitting import beginning, first_files, first_names, newest, size
 from pulseshim_shims.hg_payload import FileChange, Phase
 
 _META_BYTES = 1024
-_MANY = 1000
 _SEPARATORS = re.compile(r"[/-]+|\.{2,}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,8 +38,9 @@ class HgCommitMessage(Message, frozen=True, kw_only=True):
     """A changeset that was pushed; `when` and `who` are its own date, in UTC, and author.
 
     `when` is null where the date is none that a calendar has. `bookmarks` are those that the push moved to
-    it. `file_count` is there only where `files` does not list them all, `message_truncated` where `message`
-    is only its beginning.
+    it. Of these and of `tags`, the first are listed that take an eighth of the largest message, each cut to
+    an eighth of that. `file_count` is there only where `files` does not list them all, `message_truncated`
+    where `message` is only its beginning.
     """
 
     type: ClassVar[str] = "hg.commit"
@@ -94,7 +94,10 @@ def _push(event: HgTransaction, room: int) -> HgPushMessage:
 
 
 def _commit(event: HgChangeset, room: int) -> HgCommitMessage:
-    """Give the message of a changeset in at most `room` bytes: its last files are left out first."""
+    """Give the message of a changeset in at most `room` bytes: its last files are left out first.
+
+    Author, branch, bookmarks and tags have an eighth of it each, and a text that is too long has a quarter.
+    """
     frame = HgCommitMessage(
         **_address(event.path, "commit", f"{event.transaction}/{event.node}"),
         repository=readable(event.path),
@@ -105,8 +108,8 @@ def _commit(event: HgChangeset, room: int) -> HgCommitMessage:
         parents=list(event.parents),
         branch=beginning(readable(event.branch), room // 8),
         message=readable(event.text),
-        bookmarks=[readable(name) for name in event.bookmarks[:_MANY]],
-        tags=[readable(name) for name in event.tags[:_MANY]],
+        bookmarks=first_names(event.bookmarks, room // 8),
+        tags=first_names(event.tags, room // 8),
         phase=event.phase,
         files=[],
         file_count=len(event.files),

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from pulseshim import readable
 from pulseshim_shims.hg_payload import FileChange, MarkedNode, Marker
 
 T = TypeVar("T")
@@ -55,6 +56,17 @@ def beginning(text: str, room: int) -> str:
     while text and size(text) > room:
         text = text[: min(len(text) - 1, max(room, 0) * len(text) // size(text))]
     return text
+
+
+def first_names(names: Iterable[str], room: int) -> list[str]:
+    """Give the first of some names that take at most `room` bytes of JSON, each cut to an eighth of that."""
+    found, left = [], room
+    for name in names:
+        found.append(beginning(readable(name), room // 8))
+        left -= size(found[-1])
+        if left < 0:
+            return found[:-1]
+    return found
 
 
 def fitting_marker(marker: Marker, room: int) -> list[Marker]:

@@ -62,7 +62,10 @@ class Marker(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookmarkMove(msgspec.Struct, frozen=True, gc=False):
-    """A bookmark and the changesets it pointed to before and after; null: it was not, or is not, there."""
+    """A bookmark and the changesets it pointed to before and after; null: it was not, or is not, there.
+
+    Of a name that takes more than an eighth of the largest message, there is the beginning.
+    """
 
     bookmark: str
     old: str | None

@@ -3,6 +3,7 @@
 import pytest
 from msgspec import json
 
+from pulseshim import readable
 from pulseshim.testing import check_shim
 from pulseshim_shims.hg import V2_MESSAGES, v1_messages, v2_messages
 from pulseshim_shims.hg_code import code_key, code_messages
@@ -132,6 +133,31 @@ def test_a_changeset_that_is_too_large_says_what_is_left_out() -> None:
     assert payload["file_count"] == 2000
     assert 0 < len(payload["files"]) < 2000
     assert max(sizes(large)) < LIMIT
+
+
+@pytest.mark.parametrize("name", ["x" * 3 * LIMIT, "é" * LIMIT, "\x01\udce9" * (LIMIT // 8), "short"])
+def test_names_of_any_length_and_number_fit(name: str) -> None:
+    """Those that are too long are cut, and of many the first are listed: no message is too large for them."""
+    names = tuple(f"{number} {name}" for number in range(5000 if name == "short" else 20))
+    moves = tuple(BookmarkMove(readable(name), None, NODES[1]) for name in names)
+    files = (file_change("added", "file"),)
+    large = changeset(
+        text="é" * LIMIT, author=name, branch=name, bookmarks=names, tags=names[::-1], files=files
+    )
+    push = transaction(
+        bookmarks=moves, source=name, heads=NODES, changesets=NODES, changeset_count=5000, pushes=(ENTRY,)
+    )
+
+    (commit,) = [message.payload() for message in code_messages(large, max_bytes=LIMIT)]
+    told = [message.payload() for message in v2_messages(push, max_bytes=LIMIT)]
+
+    assert max(sizes(push, large)) < LIMIT
+    for listed, given in ((commit["bookmarks"], names), (commit["tags"], names[::-1])):
+        assert 0 < len(listed) < len(given)
+        assert all(map(str.startswith, map(readable, given), listed))
+    assert commit["files"] == list(files)
+    moved = [move for payload in told if payload["type"] == "bookmark.1" for move in payload["data"].moves]
+    assert [readable(name).startswith(move.bookmark) for name, move in zip(names, moved, strict=True)]
 
 
 def test_a_date_that_no_calendar_has_is_null() -> None:

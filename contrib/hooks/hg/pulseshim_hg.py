@@ -1,7 +1,7 @@
 """pulseshim's hook for Mercurial: writes down what a transaction changed, for pulseshim to announce later.
 
-It is an extension, which Mercurial loads into its own process, and records after each transaction, once its
-lock is released:
+It is an extension, which Mercurial loads into its own process. It notes what changed as each transaction
+ends, and records that once the lock is released:
 
     [extensions]
     pulseshim = /path/to/pulseshim_hg.py
@@ -33,7 +33,11 @@ NAMES = (b"REMOTE_USER", b"LOGNAME", b"USER")
 FACTS = ("txnid", "txnname", "source", "url")
 # The heads of what came are written down unless that would take longer than a push should wait.
 FEW = 2000
+# A longer run is written down in parts: if it loses changesets, what lies between their ends is known yet.
+MOST_PARTS = 40
 SECRET = 2
+# Among what Mercurial gives of a transaction to its hooks.
+KEPT = b"pulseshim"
 # What would end a server half-way waits until its transaction is recorded.
 HELD = [getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name)]
 
@@ -102,6 +106,12 @@ def reposetup(ui, repo):
             return
 
         class RecordedRepository(repo.__class__):
+            def transaction(self, *arguments, **named):
+                made = super().transaction(*arguments, **named)
+                # Of these callbacks, which run in the order of their names, the one that strips is the last.
+                made.addpostclose(b"-pulseshim", lambda ended: uninterrupted(self.ui, note, self, ended))
+                return made
+
             def hook(self, name, throw=False, **facts):
                 if name == b"txnclose" and getattr(self.ui, "callhooks", True):
                     record_transaction(self.ui, self, **facts)
@@ -112,40 +122,34 @@ def reposetup(ui, repo):
         say(ui, error)
 
 
+def note(repo, transaction):
+    """Keep when a transaction ended and what it changed: a strip renumbers revisions before hooks run."""
+    given = transaction.changes
+    given[KEPT] = int(time.time() * 1e9), changes(repo, given)
+
+
 def record_transaction(ui, repo, **facts):
     """Record what a transaction changed. It returns false, and raises nothing but what a signal raises."""
-    uninterrupted(lambda: attempt(ui, repo, facts))
+    uninterrupted(ui, record_noted, ui, repo, facts)
     return False
 
 
-def attempt(ui, repo, facts):
-    """Record what a transaction changed, or say why that failed."""
-    try:
-        if is_known(repo, facts.get("txnid")):
-            return
+def record_noted(ui, repo, facts):
+    """Record what was kept of a transaction: once, in how many hgrc files this file may be named."""
+    now, changed = (facts.get("changes") or {}).pop(KEPT, (0, []))
+    if changed:
         spool = ui.configpath(b"pulseshim", b"spool") or b"(none: set pulseshim.spool in hgrc)"
-        changed = changes(repo, facts.get("changes") or {})
-        if changed:
-            pairs = [(name, facts[name]) for name in FACTS if isinstance(facts.get(name), bytes)]
-            arguments = [name.encode() + b"=" + fact.replace(b"\0", b"") for name, fact in pairs]
-            place = os.path.dirname(os.path.realpath(repo.sharedpath))
-            stdin = b"".join(field + b"\0" for fields in changed for field in fields)
-            now = time.time_ns() if hasattr(time, "time_ns") else int(time.time() * 1e9)
-            record(spool, b"hg", arguments, chosen(ui), stdin, place, now, os.urandom(16))
-    except BaseException as error:
-        say(ui, error)
+        pairs = [(name, facts[name]) for name in FACTS if isinstance(facts.get(name), bytes)]
+        arguments = [name.encode() + b"=" + fact.replace(b"\0", b"") for name, fact in pairs]
+        environ = getattr(ui, "environ", None) or os.environb
+        chosen = [(name, environ[name]) for name in NAMES if isinstance(environ.get(name), bytes)]
+        place = os.path.dirname(os.path.realpath(repo.sharedpath))
+        stdin = b"".join(field + b"\0" for fields in changed for field in fields)
+        record(spool, b"hg", arguments, chosen, stdin, place, now, os.urandom(16))
 
 
-def is_known(repo, transaction):
-    """Say whether a transaction was seen before: this file may be named in more than one hgrc."""
-    whole = repo.unfiltered()
-    before = getattr(whole, "_pulseshim_transaction", None)
-    whole._pulseshim_transaction = transaction  # noqa: SLF001 - it is a name of ours
-    return transaction is not None and transaction == before
-
-
-def uninterrupted(action):
-    """Do something to its end: a signal that comes meanwhile has its effect afterwards.
+def uninterrupted(ui, action, *arguments):
+    """Do something to its end, or say why it failed: a signal that comes meanwhile has its effect afterwards.
 
     Only the main thread is ever interrupted, whichever takes the signal. So its handlers wait; a mask of
     signals would not hold where another thread runs.
@@ -160,7 +164,10 @@ def uninterrupted(action):
     handlers = [pair for pair in handlers if pair[1] not in (None, signal.SIG_IGN)]
     for number, _ in handlers:
         certainly(raised, signal.signal, number, wait)
-    action()
+    try:
+        action(*arguments)
+    except BaseException as error:
+        say(ui, error)
     for number, handler in handlers:
         certainly(raised, signal.signal, number, handler)
     for number in came:
@@ -227,7 +234,8 @@ def spans(phases):
             found[-1] = (range(found[-1][0][0], revs[-1] + 1), move)
         else:
             found.append((revs, move))
-    return found
+    sized = [(revs, move, max(FEW, len(revs) // MOST_PARTS + 1)) for revs, move in found]
+    return [(revs[at : at + size], move) for revs, move, size in sized for at in range(0, len(revs), size)]
 
 
 def is_secret(whole, node):
@@ -269,12 +277,6 @@ def stored(name):
         return encoding.fromlocal(name)
     except Exception:
         return bytes(name)
-
-
-def chosen(ui):
-    """Give the variables that are written down, as pairs."""
-    environ = getattr(ui, "environ", None) or os.environb
-    return [(name, environ[name]) for name in NAMES if isinstance(environ.get(name), bytes)]
 
 
 def hexed(node):

@@ -89,10 +89,10 @@ def announced(events: list[HgEvent], max_bytes: int = 1 << 20) -> Announced:
 class Client:
     """An `hg serve --cmdserver pipe` of a repository: as a person's `hg`, without its start each time."""
 
-    def __init__(self, path: Path, environ: dict[str, str]) -> None:
+    def __init__(self, path: Path, environ: dict[str, str], program: str = HG) -> None:
         self.path = path
         pipe = subprocess.PIPE
-        command = [HG, "-R", str(path), "serve", "--cmdserver", "pipe"]
+        command = [program, "-R", str(path), "serve", "--cmdserver", "pipe"]
         self._process = subprocess.Popen(
             command, cwd=path, env=environ, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
         )
@@ -194,9 +194,9 @@ class HgServer:
         (path / ".hg" / "hgrc").write_text(lines)
         return self.client(path)
 
-    def client(self, path: Path) -> Client:
+    def client(self, path: Path, program: str = HG) -> Client:
         """Give a client in a repository that is there."""
-        self.clients.append(Client(path, self.environ))
+        self.clients.append(Client(path, self.environ, program))
         return self.clients[-1]
 
     @contextmanager

@@ -80,3 +80,18 @@ def test_a_first_push_of_many_changesets_streams(server: "HgServer") -> None:
     assert listed == expected[-len(listed) :]
     assert push["code"]["changeset_count"] == MANY
     assert grown < 32
+
+
+def test_changesets_of_many_files_stream(server: "HgServer") -> None:
+    """Each may be large, and be a merge: they are read in their order, and memory stays small."""
+    repository = server.init()
+    fill(partial(server.hg, cwd=repository), server.root.parent / "fill.py", 400, files=40)
+    (invocation,) = server.invocations()
+    options = HgOptions(repositories={str(server.root): HOST})
+    expected = server.hg("log", "-r", "all()", "-T", "{node} ", cwd=repository).split()
+
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        _, each, grown = process.submit(read_all, invocation, options).result()
+
+    assert each == expected
+    assert grown < 40

@@ -1,7 +1,9 @@
 """A history that was rewritten before a transaction is read: nothing of others is told as part of it."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,8 @@ from pulseshim_plugins.hg_server import Servers
 from pulseshim_plugins.hg_transaction import read_transaction
 from pulseshim_shims.hg_event import HgChangeset, HgTransaction
 from tests.hg_consumers import HOST
+from tests.hg_fill import fill
+from tests.plugins.hg.conftest import announced
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from tests.plugins.hg.conftest import Client, HgServer
 
 MANY = 120
+# So many that no heads are recorded.
+MANY_MORE = 5000
 
 
 class CountingServers(Servers):
@@ -133,6 +139,33 @@ def test_what_was_stripped_is_counted_as_gone(server: "HgServer") -> None:
     push = server.announced()[0]
 
     assert (push.v1[0]["heads"], push.changesets) == ([node], [])
+    assert server.state.counts["gone"] == 1
+
+
+@pytest.mark.parametrize("way", ["stripped", "secret", "removed"])
+def test_a_large_push_that_lost_its_last_changeset_is_announced(server: "HgServer", way: str) -> None:
+    """By that one, or the last that is no secret, and each that is certain, though no heads were recorded."""
+    repository = server.init()
+    fill(partial(server.hg, cwd=repository), server.root.parent / "fill.py", MANY_MORE)
+    nodes = server.hg("log", "-r", "all()", "-T", "{node} ", cwd=repository).split()
+    (invocation,) = server.invocations()
+    if way == "secret":
+        server.hg("phase", "-q", "-f", "-s", nodes[-1], cwd=repository)
+        invocation = replace(invocation, stdin=invocation.stdin.replace(nodes[0].encode(), b"1" * 40))
+    if way == "stripped":
+        strip(server, repository, nodes[-1])
+    if way == "removed":
+        shutil.rmtree(repository)
+
+    events = server.read(replace(invocation, owner=None))
+
+    push = announced(events[:1])
+    head = nodes[-2] if way == "secret" else nodes[-1]
+    assert [payload["heads"] for payload in push.v1] == [[head]]
+    assert push.data("changegroup.1")["heads"] == [head]
+    assert push.code[0]["changeset_count"] == MANY_MORE - (way == "secret")
+    each = {"stripped": nodes[:4001], "secret": nodes[1999:-1], "removed": []}[way]
+    assert [event.node for event in events if isinstance(event, HgChangeset)] == each
     assert server.state.counts["gone"] == 1
 
 

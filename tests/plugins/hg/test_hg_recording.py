@@ -82,7 +82,7 @@ def test_signals_that_come_together_each_have_their_effect() -> None:
         seen.extend(came)
 
     try:
-        hook()["uninterrupted"](action)
+        hook()["uninterrupted"](None, action)
         after = list(came)
         os.kill(os.getpid(), signal.SIGHUP)
     finally:

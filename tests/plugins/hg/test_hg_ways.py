@@ -100,6 +100,7 @@ def test_a_share_is_announced_as_the_repository_that_it_shares(server: "HgServer
         ({"REMOTE_USER": "Grace Hopper <grace@navy.example>"}, "grace@navy.example"),
         ({"REMOTE_USER": "Grace Höpper"}, "Grace.H.pper@noreply.invalid"),
         ({"REMOTE_USER": "john..doe@example.org"}, "john.doe.example.org@noreply.invalid"),
+        ({"REMOTE_USER": f"{'a' * 300}@example.org"}, f"{'a' * 64}@noreply.invalid"),
         ({"LOGNAME": "login", "USER": "hg"}, "login@noreply.invalid"),
         ({"USER": "hg"}, "hg@noreply.invalid"),
         ({"USER": ""}, "unknown@noreply.invalid"),
