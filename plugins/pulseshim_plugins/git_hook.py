@@ -7,7 +7,6 @@ hooks run or remove those.) Files appear by hard link and rename: a push meets t
 
 import errno
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import record
 from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse
 from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
-from pulseshim_plugins.installation import open_directory, read_hook, replace_file, shipped
+from pulseshim_plugins.installation import copy_file, open_directory, read_hook, replace_file, shipped
 
 PREVIOUS = "post-receive-before-pulseshim"
 """The name under which a hook that was there before stays beside ours."""
@@ -157,19 +156,29 @@ def _keep(place: HookPlace, kept: Path) -> None:
     """Give the hook that is there a second name, under which ours finds it."""
     if not place.chains:
         raise CommandFailed(f"{place.path} is not pulseshim's", "rename that file, then install again")
-    if os.path.lexists(kept):
-        if os.path.samestat(os.lstat(kept), os.lstat(place.path)):
-            return  # an installation that ended half-way
-        raise CommandFailed(
-            f"{place.path} was put over pulseshim's hook, and {kept} is still there from before",
-            "keep one of the two hooks as post-receive, move the other away, then install again",
-        )
+    name = place.path.name
+    with open_directory(place.path.parent.resolve()) as directory:
+        try:
+            _link(directory, name)
+        except FileExistsError as error:
+            there = (os.stat(each, dir_fd=directory, follow_symlinks=False) for each in (name, PREVIOUS))
+            if os.path.samestat(*there):
+                return  # an installation that ended half-way
+            raise CommandFailed(
+                f"{place.path} was put over pulseshim's hook, and {kept} is still there from before",
+                "keep one of the two hooks as post-receive, move the other away, then install again",
+            ) from error
+        os.fsync(directory)
+
+
+def _link(directory: int, name: str) -> None:
     try:
-        os.link(place.path, kept, follow_symlinks=False)
+        os.link(name, PREVIOUS, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except FileExistsError:
+        raise
     except OSError:
         # No hard links here, or not to somebody else's file: a copy is as good.
-        shutil.copy2(place.path, kept, follow_symlinks=False)
-    _sync(kept.parent)
+        copy_file(directory, name, PREVIOUS)
 
 
 def _write(place: HookPlace, text: bytes) -> None:

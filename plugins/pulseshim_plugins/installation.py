@@ -6,6 +6,7 @@ read and replaced by name in a directory that is open, and what is a link is ref
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,6 +137,30 @@ def replace_file(directory: int, name: str, text: bytes, *, mode: int, like: os.
             os.unlink(written, dir_fd=directory)
             raise
     os.fsync(directory)
+
+
+def copy_file(directory: int, name: str, copy: str) -> None:
+    """Copy a file beside itself, with its mode; if root does it, with its owner and group, too.
+
+    Raises `OSError` where it is a link, or no file, and `FileExistsError` where the other name is taken.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, flags, dir_fd=directory), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _link(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(copy, flags, 0o600, dir_fd=directory), "wb") as made:
+            try:
+                shutil.copyfileobj(stream, made)
+                made.flush()
+                if os.geteuid() == 0:
+                    os.fchown(made.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(made.fileno(), status.st_mode & 0o777)
+                os.fsync(made.fileno())
+            except BaseException:
+                os.unlink(copy, dir_fd=directory)
+                raise
 
 
 def _link(path: Path | str) -> OSError:
