@@ -17,9 +17,9 @@ from pulseshim_plugins.git_hook import (
     install,
     record_baseline,
     remove,
-    set_url,
     show,
 )
+from pulseshim_plugins.git_place import write_url
 from pulseshim_plugins.installation import prepare_spool, read_hook
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
@@ -98,7 +98,7 @@ def _install(session: Any, repository: Path, url: str | None, *, drain: bool) ->
     if after.place.serves:
         click.echo(f"this hook also serves {after.place.serves}")
     if url is not None:
-        set_url(repository, url)
+        write_url(after.place.git_dir, url)
         click.echo(f"pulseshim.url is {url}")
     if after.place.todo:
         click.echo(f"still to do: {after.place.todo}")

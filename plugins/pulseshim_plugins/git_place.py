@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.git_hook_file import is_ours
-from pulseshim_plugins.installation import read_hook
+from pulseshim_plugins.installation import open_directory, read_hook
 
 Layout: TypeAlias = Literal["hooks", "directory", "gitlab", "gitolite", "gitolite-driver"]
 
@@ -138,27 +138,41 @@ def references(git_dir: Path) -> bytes:
 def write_url(git_dir: Path, url: str) -> None:
     """Write the public URL of a repository into its configuration, whose owner stays the same.
 
-    Root does so with the rights of the owner of the repository: git follows links, and they are that owner's.
+    `git_dir` is its real path. Root does so with the rights of the owner of the repository: git follows
+    links, and they are that owner's. Raises `CommandFailed`.
     """
-    config = git_dir / "config"
-    before = config.lstat()
-    owner = git_dir.stat() if os.geteuid() == 0 else None
-    read_git(git_dir, "config", "pulseshim.url", url, owner=owner)
+    try:
+        with open_directory(git_dir) as directory:
+            _write_url(git_dir, directory, url)
+    except OSError as error:
+        raise CommandFailed(
+            f"the configuration of {git_dir} cannot be written ({error.strerror})",
+            "run this as the owner of the repository, or as root",
+        ) from error
+
+
+def _write_url(git_dir: Path, directory: int, url: str) -> None:
+    before = os.stat("config", dir_fd=directory, follow_symlinks=False)
+    owner = os.fstat(directory) if os.geteuid() == 0 else None
+    command = ["--git-dir=.", "config", "pulseshim.url", url]
+    _succeed(git_dir, "config", run_git(command, owner=owner, cwd=f"/dev/fd/{directory}"))
     if owner is not None and owner.st_uid != before.st_uid:
-        os.chown(config, before.st_uid, before.st_gid, follow_symlinks=False)
+        os.chown("config", before.st_uid, before.st_gid, dir_fd=directory, follow_symlinks=False)
 
 
-def read_git(
-    git_dir: Path, *arguments: str, owner: os.stat_result | None = None, timeout: float = _PATIENCE
-) -> bytes:
+def read_git(git_dir: Path, *arguments: str, timeout: float = _PATIENCE) -> bytes:
     """Give what git prints about a repository; raise `CommandFailed` with what it complains about.
 
     `timeout` is in seconds.
     """
-    done = run_git([f"--git-dir={git_dir}", *arguments], owner=owner, timeout=timeout)
+    done = run_git([f"--git-dir={git_dir}", *arguments], timeout=timeout)
+    return _succeed(git_dir, arguments[0], done)
+
+
+def _succeed(git_dir: Path, verb: str, done: subprocess.CompletedProcess[bytes]) -> bytes:
     if done.returncode:
         said = os.fsdecode(done.stderr).strip()
-        raise CommandFailed(f"git {arguments[0]} failed for {git_dir} ({said})", "correct the repository")
+        raise CommandFailed(f"git {verb} failed for {git_dir} ({said})", "correct the repository")
     return done.stdout
 
 
@@ -166,6 +180,7 @@ def run_git(
     arguments: list[str],
     extra: dict[str, str] | None = None,
     owner: os.stat_result | None = None,
+    cwd: str | None = None,
     timeout: float = _PATIENCE,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git with an environment that says nothing about other repositories.
@@ -188,6 +203,7 @@ def run_git(
         return subprocess.run(
             command,
             env=environ,
+            cwd=cwd,
             stdin=nothing,
             capture_output=True,
             check=False,

@@ -1,22 +1,34 @@
 """Installing and removing git's hook while the owner of the repository exchanges files and directories."""
 
 import errno
+import itertools
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pulseshim.errors import CommandFailed
-from pulseshim_plugins.git_hook import PREVIOUS
+from pulseshim_plugins.git_hook import PREVIOUS, remove
+from pulseshim_plugins.git_place import write_url
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import GitServer
 
 Linking = Callable[..., None]
 
-OTHER_USER = 65534
+AtCall = Callable[[int, Callable[[], object], Callable[[], object]], bool]
+
+OTHER_USER, ANOTHER_USER = 65534, 65533
+FEWEST_CALLS = 5
+TEMPORARY = Path(tempfile.gettempdir())
+URL = "https://git.example.org/mine"
 OLD = "#!/bin/sh\n# the hook from before\n"
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -108,3 +120,99 @@ def test_the_copy_belongs_to_the_owner_of_the_hook(server: "GitServer", hook: Pa
 
     kept = hook.with_name(PREVIOUS).stat()
     assert (kept.st_uid, kept.st_gid, kept.st_mode & 0o7777) == (OTHER_USER, OTHER_USER, 0o755)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The directories of two people, each with a repository, where the first puts a link to the other's."""
+
+    server: "GitServer"
+    mine: Path
+    others: Path
+
+    @property
+    def repository(self) -> Path:
+        """Give the repository that root is to work on."""
+        return self.mine / "project.git"
+
+    def swap(self) -> None:
+        """Lead whoever goes through the first directory into the other."""
+        os.rename(self.mine, self.mine.with_name("away"))
+        os.symlink(self.others, self.mine)
+
+    def renew(self) -> None:
+        """Make both as they were at first."""
+        for path in (self.mine, self.mine.with_name("away"), self.others):
+            if path.is_symlink():
+                path.unlink()
+            shutil.rmtree(path, ignore_errors=True)
+        for path, owner in ((self.mine, OTHER_USER), (self.others, ANOTHER_USER)):
+            path.mkdir()
+            subprocess.run(["cp", "-R", self.server.root / "template.git", path / "project.git"], check=True)
+            if os.geteuid() == 0:
+                subprocess.run(["chown", "-R", f"{owner}:{owner}", path], check=True)
+
+
+@pytest.fixture
+def neighbours(server: "GitServer") -> Neighbours:
+    """Give two of them, with repositories that have a hook of their owner's."""
+    template = server.init("template.git", "--bare")
+    (template / "hooks").mkdir()
+    (template / "hooks" / "post-receive").write_text(OLD)
+    for place in takewhile(lambda place: place != TEMPORARY, template.parents):
+        place.chmod(0o755)
+    return Neighbours(server, server.root / "mine", server.root / "others")
+
+
+def told(directory: Path) -> dict[str, tuple[int, bytes]]:
+    """Give each file below a directory, with its owner and content, and each directory, with its owner."""
+    return {
+        str(path.relative_to(directory)): (
+            path.lstat().st_uid,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in directory.rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    ("verb", "before"), [("install", "no directory"), ("install", "a hook"), ("remove", "ours")]
+)
+def test_a_repository_that_becomes_a_link_leads_to_no_hook_of_anothers(
+    neighbours: Neighbours, at_call: AtCall, verb: str, before: str
+) -> None:
+    """At whatever moment: the other's hook is there, or kept as when that repository had been named."""
+    server, repository = neighbours.server, neighbours.repository
+    for number in itertools.count(1):
+        neighbours.renew()
+        if before == "no directory":
+            shutil.rmtree(repository / "hooks")
+        elif before == "ours":
+            (repository / "hooks" / "post-receive").unlink()
+            server.install(repository)
+        as_it_was = told(neighbours.others)
+        if not at_call(
+            number,
+            neighbours.swap,
+            lambda: server.install(repository) if verb == "install" else remove(repository),
+        ):
+            break
+
+        now, hook = told(neighbours.others), "project.git/hooks/post-receive"
+        assert as_it_was[hook] in (now[hook], now.get(f"{hook}-before-pulseshim")), number
+        assert {owner for owner, _ in now.values()} == {owner for owner, _ in as_it_was.values()}, number
+    assert number > FEWEST_CALLS
+
+
+def test_a_repository_that_becomes_a_link_leads_to_no_configuration_of_anothers(
+    neighbours: Neighbours, at_call: AtCall
+) -> None:
+    """At whatever moment after it was found."""
+    for number in itertools.count(1):
+        neighbours.renew()
+        as_it_was = told(neighbours.others)
+        if not at_call(number, neighbours.swap, lambda: write_url(neighbours.repository, URL)):
+            break
+
+        assert told(neighbours.others) == as_it_was, number
+    assert number > FEWEST_CALLS
