@@ -71,7 +71,7 @@ def show(place: Path) -> HookState:
     file = files[-1] if files else hook.removeprefix("python:").rpartition(":")[0]
     try:
         is_current = bool(files) and read_hook(Path(file)) == shipped(_SHIPPED)
-    except OSError:
+    except (OSError, ValueError):  # a null byte in a path
         is_current = False
     return HookState(
         repository=repository,
