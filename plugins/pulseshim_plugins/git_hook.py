@@ -193,8 +193,8 @@ def _directory(place: HookPlace, *, make: bool = False) -> Iterator[int]:
 
     Raises `CommandFailed` for each `OSError`, and where only a link of the repository leads there.
     """
+    parent = place.path.parent
     try:
-        parent = place.path.parent.resolve()
         if make and not parent.exists():
             with open_directory(parent.parent) as outer:
                 _check_owner(place, parent, outer)

@@ -32,10 +32,11 @@ _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
 class HookPlace:
     """Where the hook of a repository belongs.
 
-    `git_dir` is the real path of the git directory (the common one of linked worktrees); `chains` says
-    whether a hook that is at `path` already must be run by ours; `serves` names the other repositories that
-    run this hook too, empty where there are none; `todo` is what a person must still do. `is_own` says
-    whether the repository itself led there, not the configuration of this machine or of who runs this.
+    `git_dir` is the real path of the git directory (the common one of linked worktrees), and the directory
+    of `path` is given by its real path, too; `chains` says whether a hook that is there already must be run
+    by ours; `serves` names the other repositories that run this hook too, empty where there are none;
+    `todo` is what a person must still do. `is_own` says whether the repository itself led there, not the
+    configuration of this machine or of who runs this.
     """
 
     git_dir: Path
@@ -54,7 +55,8 @@ def find_place(repository: Path) -> HookPlace:
     """
     git_dir = _git_dir(repository)
     hooks, serves, is_own = _hooks_directory(git_dir)
-    return replace(_place(git_dir, hooks, serves), is_own=is_own)
+    place = _place(git_dir, hooks, serves)
+    return replace(place, path=place.path.parent.resolve() / place.path.name, is_own=is_own)
 
 
 def _place(git_dir: Path, hooks: Path, serves: str) -> HookPlace:
