@@ -29,11 +29,15 @@ def problems(settings: Settings, state: State, waiting: int) -> Iterator[Problem
             remedy = "if it was moved, install the hook where it is now; else there is nothing to do"
             yield Problem(path, "the repository is not there any more", remedy, "warning")
             continue
-        yield from hook_problems(Path(path), settings.directory / "spool")
         try:
+            yield from hook_problems(Path(path), settings.directory / "spool")
             changed = [] if waiting else drift(path, state.get(key), timeout=timeout)
         except PulseshimError as error:
             yield Problem(path, error.problem, error.remedy)
+            continue
+        except Exception as error:  # noqa: BLE001 - its owner must not hide what is wrong with the others
+            text = f"it cannot be looked at ({type(error).__name__}: {error})"
+            yield Problem(path, text, "see what its owner did to its hook and its configuration")
             continue
         if changed:
             yield _drifted(path, changed)

@@ -11,15 +11,16 @@ from typing import Any
 
 import click
 
+from pulseshim.commands.terminal import say
 from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim_plugins.git_hook import (
     HookState,
     install,
     record_baseline,
     remove,
-    set_url,
     show,
 )
+from pulseshim_plugins.git_place import write_url
 from pulseshim_plugins.installation import prepare_spool, read_hook
 
 _REPOSITORY = click.argument("repository", metavar="REPO", type=click.Path(path_type=Path))
@@ -87,21 +88,21 @@ def _install(session: Any, repository: Path, url: str | None, *, drain: bool) ->
         prepare_spool(spool, session.settings.store.recorders)
         record_baseline(before.place.git_dir, spool=spool, now=now, random=os.urandom(16))
     except StoreUnavailable as error:
-        click.echo(f"warning: {error}", err=True)
+        say(f"warning: {error}", err=True)
     after = install(repository, spool=spool, interpreter=interpreter(), drain=command)
-    click.echo(f"{'updated' if before.is_ours else 'installed'} {after.place.path}")
+    say(f"{'updated' if before.is_ours else 'installed'} {after.place.path}")
     if after.previous is not None:
-        click.echo(f"the hook that was there before is run after it: {after.previous}")
+        say(f"the hook that was there before is run after it: {after.previous}")
         if _knows_its_name(after.previous):
             note = "that hook looks at its own name, which has changed: see that it still does its work"
-            click.echo(f"warning: {note}", err=True)
+            say(f"warning: {note}", err=True)
     if after.place.serves:
-        click.echo(f"this hook also serves {after.place.serves}")
+        say(f"this hook also serves {after.place.serves}")
     if url is not None:
-        set_url(repository, url)
-        click.echo(f"pulseshim.url is {url}")
+        write_url(after.place.git_dir, url)
+        say(f"pulseshim.url is {url}")
     if after.place.todo:
-        click.echo(f"still to do: {after.place.todo}")
+        say(f"still to do: {after.place.todo}")
 
 
 @click.command("git")
@@ -109,13 +110,13 @@ def _install(session: Any, repository: Path, url: str | None, *, drain: bool) ->
 def _remove(repository: Path) -> None:
     """Remove the post-receive hook of the git repository REPO, and put back the one from before."""
     before = remove(repository)
-    click.echo(f"removed pulseshim's hook {before.place.path}")
+    say(f"removed pulseshim's hook {before.place.path}")
     if show(repository).version == "foreign":
-        click.echo("the hook that was there before is back in its place")
+        say("the hook that was there before is back in its place")
     elif before.previous is not None:
-        click.echo(f"warning: the hook that was there before, {before.previous}, is gone", err=True)
+        say(f"warning: the hook that was there before, {before.previous}, is gone", err=True)
     if before.place.serves:
-        click.echo(f"it served {before.place.serves}, too")
+        say(f"it served {before.place.serves}, too")
 
 
 @click.command("git")
@@ -130,7 +131,7 @@ def _show(repository: Path, *, as_json: bool) -> None:
     for name, value in told.items():
         text = shlex.join(value) if isinstance(value, list) else value
         if text not in ("", None):
-            click.echo(f"{name.replace('_', ' '):<12} {str(text).lower() if text in (True, False) else text}")
+            say(f"{name.replace('_', ' '):<12} {str(text).lower() if text in (True, False) else text}")
 
 
 def _told(state: HookState) -> dict[str, Any]:

@@ -7,8 +7,8 @@ hooks run or remove those.) Files appear by hard link and rename: a push meets t
 
 import errno
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,15 @@ from typing import Literal
 from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import record
 from pulseshim_plugins.git_hook_file import HookFile, fill, is_edited, is_ours, parse
-from pulseshim_plugins.git_place import HookPlace, find_place, references, write_url
-from pulseshim_plugins.installation import open_directory, read_hook, replace_file, shipped
+from pulseshim_plugins.git_place import HookPlace, find_place, references
+from pulseshim_plugins.installation import (
+    copy_file,
+    make_directory,
+    open_directory,
+    read_hook,
+    replace_file,
+    shipped,
+)
 
 PREVIOUS = "post-receive-before-pulseshim"
 """The name under which a hook that was there before stays beside ours."""
@@ -59,14 +66,12 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
     """
     place = find_place(repository)
     before = _state(place)
-    kept = place.path.with_name(PREVIOUS)
     if before.version == "edited":
         raise CommandFailed(f"{place.path} was edited since it was installed", _how_to_replace(before))
-    try:
-        previous = b"" if before.previous is None else os.fsencode(before.previous.name)
+    previous = b"" if before.previous is None else os.fsencode(before.previous.name)
+    with _directory(place, make=True) as directory:
         if before.version == "foreign":
-            _check_directory(place)
-            _keep(place, kept)
+            _keep(place, directory)
             previous = os.fsencode(PREVIOUS)
         hook = HookFile(
             interpreter=interpreter,
@@ -74,9 +79,8 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
             drain=tuple(os.fsencode(word) for word in drain),
             previous=previous,
         )
-        _write(place, fill(shipped(_SHIPPED), hook))
-    except OSError as error:
-        raise _failed(place, error) from error
+        text = fill(shipped(_SHIPPED), hook)
+        replace_file(directory, place.path.name, text, mode=0o755, like=None)
     return _state(place)
 
 
@@ -98,11 +102,6 @@ def record_baseline(git_dir: Path, *, spool: Path, now: int, random: bytes) -> s
         ) from error
 
 
-def set_url(repository: Path, url: str) -> None:
-    """Write the public URL of a repository, `pulseshim.url`, into its configuration."""
-    write_url(find_place(repository).git_dir, url)
-
-
 def remove(repository: Path) -> HookState:
     """Take the hook out and put back the one that was there before it; give how things stood before.
 
@@ -118,14 +117,8 @@ def remove(repository: Path) -> HookState:
         raise CommandFailed(f"{path} is not pulseshim's hook", _what_is_left(path))
     if before.version == "edited":
         raise CommandFailed(f"{path} was edited since it was installed", _how_to_replace(before))
-    try:
-        if before.previous is not None and os.path.lexists(before.previous):
-            os.rename(before.previous, path)
-        else:
-            path.unlink()
-        _sync(path.parent)
-    except OSError as error:
-        raise _failed(before.place, error) from error
+    with _directory(before.place) as directory:
+        _take_out(directory, path.name, before.previous)
     return before
 
 
@@ -153,78 +146,84 @@ def _state(place: HookPlace) -> HookState:
     )
 
 
-def _keep(place: HookPlace, kept: Path) -> None:
+def _keep(place: HookPlace, directory: int) -> None:
     """Give the hook that is there a second name, under which ours finds it."""
     if not place.chains:
         raise CommandFailed(f"{place.path} is not pulseshim's", "rename that file, then install again")
-    if os.path.lexists(kept):
-        if os.path.samestat(os.lstat(kept), os.lstat(place.path)):
+    name = place.path.name
+    try:
+        _link(directory, name)
+    except FileExistsError as error:
+        there = (os.stat(each, dir_fd=directory, follow_symlinks=False) for each in (name, PREVIOUS))
+        if os.path.samestat(*there):
             return  # an installation that ended half-way
+        kept = place.path.with_name(PREVIOUS)
         raise CommandFailed(
             f"{place.path} was put over pulseshim's hook, and {kept} is still there from before",
             "keep one of the two hooks as post-receive, move the other away, then install again",
-        )
+        ) from error
+    os.fsync(directory)
+
+
+def _link(directory: int, name: str) -> None:
     try:
-        os.link(place.path, kept, follow_symlinks=False)
+        os.link(name, PREVIOUS, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except FileExistsError:
+        raise
     except OSError:
         # No hard links here, or not to somebody else's file: a copy is as good.
-        shutil.copy2(place.path, kept, follow_symlinks=False)
-    _sync(kept.parent)
+        copy_file(directory, name, PREVIOUS)
 
 
-def _write(place: HookPlace, text: bytes) -> None:
-    """Write a hook, whole or not at all, for the owner of its directory."""
-    _check_directory(place)
-    _make(place.path.parent)
-    parent = place.path.parent.resolve()
-    below = place.git_dir if parent.is_relative_to(place.git_dir) else None
-    with open_directory(parent, below=below) as directory:
-        if below is None:
-            _check_owner(place, os.fstat(directory))
-        replace_file(directory, place.path.name, text, mode=0o755, like=None)
+def _take_out(directory: int, name: str, previous: Path | None) -> None:
+    """Put the hook from before back over ours, or remove ours where there is none."""
+    try:
+        if previous is not None:
+            os.rename(previous.name, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except FileNotFoundError:
+        previous = None
+    if previous is None:
+        os.unlink(name, dir_fd=directory)
+    os.fsync(directory)
 
 
-def _check_directory(place: HookPlace) -> None:
-    """Refuse to go where only a link of the repository leads, before anything is made there."""
-    parent = place.path.parent.resolve()
-    if not parent.is_relative_to(place.git_dir):
-        _check_owner(place, (parent if parent.exists() else parent.parent).stat())
+@contextmanager
+def _directory(place: HookPlace, *, make: bool = False) -> Iterator[int]:
+    """Open the directory of a hook; `make` it where it is not there.
+
+    Raises `CommandFailed` for each `OSError`, and where only a link of the repository leads there.
+    """
+    parent = place.path.parent
+    try:
+        if make and not parent.exists():
+            with open_directory(parent.parent) as outer:
+                _check_owner(place, parent, outer)
+                make_directory(outer, parent)
+        with open_directory(parent) as directory:
+            _check_owner(place, parent, directory)
+            yield directory
+    except OSError as error:
+        raise _failed(place, error) from error
 
 
-def _check_owner(place: HookPlace, directory: os.stat_result) -> None:
+def _check_owner(place: HookPlace, path: Path, directory: int) -> None:
     """Refuse, as root, a directory that the repository names and its owner does not own."""
-    owner = place.git_dir.stat().st_uid
-    if os.geteuid() == 0 and place.is_own and owner not in (0, directory.st_uid):
+    if os.geteuid() != 0 or not place.is_own or path.is_relative_to(place.git_dir):
+        return
+    with open_directory(place.git_dir) as repository:
+        owner = os.fstat(repository).st_uid
+    if owner not in (0, os.fstat(directory).st_uid):
         raise CommandFailed(
-            f"{place.git_dir} leads to {place.path.parent.resolve()}, which belongs to another user",
+            f"{place.git_dir} leads to {path}, which belongs to another user",
             "install the hook as the owner of the repository, or put a directory of its own there",
         )
 
 
-def _make(directory: Path) -> None:
-    """Make a directory that may be there, for the owner of the one around it."""
-    try:
-        directory.mkdir()
-    except FileExistsError:
-        return
-    if os.geteuid() == 0:
-        owner = directory.parent.stat()
-        os.chown(directory, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
-def _sync(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
 def _failed(place: HookPlace, error: OSError) -> CommandFailed:
-    where = error.filename or place.path
+    where = place.path.parent / os.fsdecode(error.filename or place.path)
     denied = error.errno in (errno.EACCES, errno.EPERM)
     return CommandFailed(
-        f"the hook of {place.git_dir} cannot be read or written ({error.strerror}: {os.fsdecode(where)})",
+        f"the hook of {place.git_dir} cannot be read or written ({error.strerror}: {where})",
         "run this as the owner of the repository, or as root" if denied else "correct that first",
     )
 

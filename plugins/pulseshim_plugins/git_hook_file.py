@@ -54,20 +54,31 @@ def is_edited(text: bytes) -> bool:
 
 
 def parse(text: bytes) -> HookFile:
-    """Give what was filled in into a hook of ours; what cannot be read, since it was edited, is empty."""
+    """Give what was filled in into a hook of ours; what cannot be read, since it was edited, is empty.
+
+    Nothing in it has a null byte, and `previous` is no path.
+    """
     values: dict[bytes, Any] = {}
     for match in _CONSTANT.finditer(text):
         try:
             values[match[1]] = ast.literal_eval(match[2].decode())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     first, _, _ = text.partition(b"\n")
+    interpreter, drain = first.removeprefix(b"#!").partition(b" ")[0], values.get(b"DRAIN")
+    words = [_plain(word) for word in drain] if isinstance(drain, list) else []
+    previous = _plain(values.get(b"PREVIOUS"))
     return HookFile(
-        interpreter=first.removeprefix(b"#!").partition(b" ")[0].decode("utf-8", "replace"),
-        spool=values.get(b"SPOOL", b""),
-        drain=tuple(values.get(b"DRAIN", ())),
-        previous=values.get(b"PREVIOUS", b""),
+        interpreter=_plain(interpreter).decode("utf-8", "replace"),
+        spool=_plain(values.get(b"SPOOL")),
+        drain=tuple(words) if all(words) else (),
+        previous=b"" if b"/" in previous or previous in (b".", b"..") else previous,
     )
+
+
+def _plain(value: object) -> bytes:
+    """Give bytes that could be a path or a word, for all else none."""
+    return value if isinstance(value, bytes) and b"\0" not in value else b""
 
 
 def _digest(text: bytes) -> bytes:

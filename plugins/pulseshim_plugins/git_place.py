@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from pulseshim.errors import CommandFailed
 from pulseshim_plugins.git_hook_file import is_ours
-from pulseshim_plugins.installation import read_hook
+from pulseshim_plugins.installation import open_directory, read_hook
 
 Layout: TypeAlias = Literal["hooks", "directory", "gitlab", "gitolite", "gitolite-driver"]
 
@@ -32,10 +32,11 @@ _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
 class HookPlace:
     """Where the hook of a repository belongs.
 
-    `git_dir` is the real path of the git directory (the common one of linked worktrees); `chains` says
-    whether a hook that is at `path` already must be run by ours; `serves` names the other repositories that
-    run this hook too, empty where there are none; `todo` is what a person must still do. `is_own` says
-    whether the repository itself led there, not the configuration of this machine or of who runs this.
+    `git_dir` is the real path of the git directory (the common one of linked worktrees), and the directory
+    of `path` is given by its real path, too; `chains` says whether a hook that is there already must be run
+    by ours; `serves` names the other repositories that run this hook too, empty where there are none;
+    `todo` is what a person must still do. `is_own` says whether the repository itself led there, not the
+    configuration of this machine or of who runs this.
     """
 
     git_dir: Path
@@ -54,7 +55,8 @@ def find_place(repository: Path) -> HookPlace:
     """
     git_dir = _git_dir(repository)
     hooks, serves, is_own = _hooks_directory(git_dir)
-    return replace(_place(git_dir, hooks, serves), is_own=is_own)
+    place = _place(git_dir, hooks, serves)
+    return replace(place, path=place.path.parent.resolve() / place.path.name, is_own=is_own)
 
 
 def _place(git_dir: Path, hooks: Path, serves: str) -> HookPlace:
@@ -138,27 +140,41 @@ def references(git_dir: Path) -> bytes:
 def write_url(git_dir: Path, url: str) -> None:
     """Write the public URL of a repository into its configuration, whose owner stays the same.
 
-    Root does so with the rights of the owner of the repository: git follows links, and they are that owner's.
+    `git_dir` is its real path. Root does so with the rights of the owner of the repository: git follows
+    links, and they are that owner's. Raises `CommandFailed`.
     """
-    config = git_dir / "config"
-    before = config.lstat()
-    owner = git_dir.stat() if os.geteuid() == 0 else None
-    read_git(git_dir, "config", "pulseshim.url", url, owner=owner)
+    try:
+        with open_directory(git_dir) as directory:
+            _write_url(git_dir, directory, url)
+    except OSError as error:
+        raise CommandFailed(
+            f"the configuration of {git_dir} cannot be written ({error.strerror})",
+            "run this as the owner of the repository, or as root",
+        ) from error
+
+
+def _write_url(git_dir: Path, directory: int, url: str) -> None:
+    before = os.stat("config", dir_fd=directory, follow_symlinks=False)
+    owner = os.fstat(directory) if os.geteuid() == 0 else None
+    command = ["--git-dir=.", "config", "pulseshim.url", url]
+    _succeed(git_dir, "config", run_git(command, owner=owner, cwd=f"/dev/fd/{directory}"))
     if owner is not None and owner.st_uid != before.st_uid:
-        os.chown(config, before.st_uid, before.st_gid, follow_symlinks=False)
+        os.chown("config", before.st_uid, before.st_gid, dir_fd=directory, follow_symlinks=False)
 
 
-def read_git(
-    git_dir: Path, *arguments: str, owner: os.stat_result | None = None, timeout: float = _PATIENCE
-) -> bytes:
+def read_git(git_dir: Path, *arguments: str, timeout: float = _PATIENCE) -> bytes:
     """Give what git prints about a repository; raise `CommandFailed` with what it complains about.
 
     `timeout` is in seconds.
     """
-    done = run_git([f"--git-dir={git_dir}", *arguments], owner=owner, timeout=timeout)
+    done = run_git([f"--git-dir={git_dir}", *arguments], timeout=timeout)
+    return _succeed(git_dir, arguments[0], done)
+
+
+def _succeed(git_dir: Path, verb: str, done: subprocess.CompletedProcess[bytes]) -> bytes:
     if done.returncode:
         said = os.fsdecode(done.stderr).strip()
-        raise CommandFailed(f"git {arguments[0]} failed for {git_dir} ({said})", "correct the repository")
+        raise CommandFailed(f"git {verb} failed for {git_dir} ({said})", "correct the repository")
     return done.stdout
 
 
@@ -166,6 +182,7 @@ def run_git(
     arguments: list[str],
     extra: dict[str, str] | None = None,
     owner: os.stat_result | None = None,
+    cwd: str | None = None,
     timeout: float = _PATIENCE,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git with an environment that says nothing about other repositories.
@@ -188,6 +205,7 @@ def run_git(
         return subprocess.run(
             command,
             env=environ,
+            cwd=cwd,
             stdin=nothing,
             capture_output=True,
             check=False,

@@ -16,7 +16,12 @@ def problems(settings: Settings, state: State) -> Iterator[Problem]:
     """Give what keeps the transactions of each repository from being recorded."""
     for key in state.keys():  # noqa: SIM118 - a state is no mapping
         if key.startswith(_REPOSITORY) and state.get(key).get("url"):
-            yield from hook_problems(Path(key.removeprefix(_REPOSITORY)), settings.directory / "spool")
+            path = key.removeprefix(_REPOSITORY)
+            try:
+                yield from hook_problems(Path(path), settings.directory / "spool")
+            except Exception as error:  # noqa: BLE001 - its owner must not hide what is wrong with the others
+                text = f"it cannot be looked at ({type(error).__name__}: {error})"
+                yield Problem(path, text, "see what its owner did to its hgrc")
 
 
 def hook_problems(repository: Path, spool: Path) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pulseshim.commands.terminal import say
 from pulseshim.errors import StoreUnavailable
 from pulseshim_plugins.hg_hook import HookState, install, remove, show
 from pulseshim_plugins.hg_trust import user_name
@@ -46,20 +47,20 @@ def _install(session: Any, repository: Path, url: str | None) -> None:
     try:
         prepare_spool(spool, session.settings.store.recorders)
     except StoreUnavailable as error:
-        click.echo(f"warning: {error}", err=True)
+        say(f"warning: {error}", err=True)
     after = install(repository, spool=spool, url=url)
-    click.echo(f"{'installed' if before.version == 'absent' else 'updated'} the hook in {after.hgrc}")
+    say(f"{'installed' if before.version == 'absent' else 'updated'} the hook in {after.hgrc}")
     if url is not None:
-        click.echo(f"pulseshim.url is {url}")
+        say(f"pulseshim.url is {url}")
     if warning := trust_warning(after):
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 @click.command("hg")
 @_REPOSITORY
 def _remove(repository: Path) -> None:
     """Remove the hook of the Mercurial repository REPO, and nothing else of its hgrc."""
-    click.echo(f"removed pulseshim's hook from {remove(repository).hgrc}")
+    say(f"removed pulseshim's hook from {remove(repository).hgrc}")
 
 
 @click.command("hg")
@@ -81,4 +82,4 @@ def _show(repository: Path, *, as_json: bool) -> None:
         return
     for name, value in told.items():
         if value:
-            click.echo(f"{name:<12} {value}")
+            say(f"{name:<12} {value}")

@@ -13,12 +13,14 @@ import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pulseshim.errors import CommandFailed
-from pulseshim_plugins.hg_repository import hgrc_setting, hgrc_settings
+from pulseshim_plugins.hg_repository import hgrc_setting, hgrc_settings, settings_in
 from pulseshim_plugins.hg_trust import untrusted
 from pulseshim_plugins.installation import (
     file_status,
@@ -69,7 +71,7 @@ def show(place: Path) -> HookState:
     file = files[-1] if files else hook.removeprefix("python:").rpartition(":")[0]
     try:
         is_current = bool(files) and read_hook(Path(file)) == shipped(_SHIPPED)
-    except OSError:
+    except (OSError, ValueError):  # a null byte in a path
         is_current = False
     return HookState(
         repository=repository,
@@ -86,24 +88,20 @@ def install(place: Path, *, spool: Path, url: str | None = None) -> HookState:
 
     The files keep their modes. Raises `CommandFailed` where one is a link.
     """
-    repository = own_repository(place)
-    hgrc, hook = repository / ".hg" / "hgrc", repository / ".hg" / HOOK_FILE
-    before = hgrc_setting(str(hgrc), "pulseshim", "url") if url is None else url
-    lines = [_BEGIN, "[extensions]", f"{_extension(hook)} = {hook}", "[pulseshim]"]
-    lines += [f"spool = {spool.absolute()}", *([] if before is None else [f"url = {before}"]), _END, ""]
-    if any("\n" in line for line in lines):
-        raise CommandFailed(f"{str(repository)!r} cannot be named in hgrc", "rename the repository")
-    try:
-        with open_directory(hgrc.parent) as directory:
-            rest = _BLOCK.sub("", os.fsdecode(read_file(directory, hgrc.name)))
-            text = rest + ("\n" if rest and not rest.endswith("\n") else "") + "\n".join(lines)
-            old = file_status(directory, hgrc.name)
-            replace_file(
-                directory, hook.name, shipped(_SHIPPED), mode=_MODE, like=file_status(directory, hook.name)
-            )
-            replace_file(directory, hgrc.name, os.fsencode(text), mode=_MODE, like=old)
-    except OSError as error:
-        raise _failed(hgrc, error) from error
+    with _opened(place) as (repository, directory):
+        hgrc, hook = repository / ".hg" / "hgrc", repository / ".hg" / HOOK_FILE
+        there, old = read_file(directory, hgrc.name)
+        kept = os.fsdecode(there)
+        before = settings_in(kept, "pulseshim").get("url") if url is None else url
+        lines = [_BEGIN, "[extensions]", f"{_extension(hook)} = {hook}", "[pulseshim]"]
+        lines += [f"spool = {spool.absolute()}", *([] if before is None else [f"url = {before}"]), _END, ""]
+        if any("\n" in line for line in lines):
+            raise CommandFailed(f"{str(repository)!r} cannot be named in hgrc", "rename the repository")
+        rest = _BLOCK.sub("", kept)
+        text = rest + ("\n" if rest and not rest.endswith("\n") else "") + "\n".join(lines)
+        of_hook = file_status(directory, hook.name)
+        replace_file(directory, hook.name, shipped(_SHIPPED), mode=_MODE, like=of_hook)
+        replace_file(directory, hgrc.name, os.fsencode(text), mode=_MODE, like=old)
     return show(repository)
 
 
@@ -112,26 +110,21 @@ def remove(place: Path) -> HookState:
 
     Raises `CommandFailed` where the lines are not there, or were not put there by `install`.
     """
-    repository = own_repository(place)
-    before = show(repository)
-    hgrc = before.hgrc
-    url = hgrc_setting(str(hgrc), "pulseshim", "url")
-    try:
-        with open_directory(hgrc.parent) as directory:
-            text = os.fsdecode(read_file(directory, hgrc.name))
-            rest = _BLOCK.sub("", text)
-            if rest == text:
-                raise _nothing_to_remove(before)
-            if rest or url is not None:
-                kept = "" if url is None or "[pulseshim]" in rest else f"[pulseshim]\nurl = {url}\n"
-                old = file_status(directory, hgrc.name)
-                replace_file(directory, hgrc.name, os.fsencode(rest + kept), mode=_MODE, like=old)
-            else:
-                os.unlink(hgrc.name, dir_fd=directory)
-            if os.path.lexists(hgrc.with_name(HOOK_FILE)):
-                os.unlink(HOOK_FILE, dir_fd=directory)
-    except OSError as error:
-        raise _failed(hgrc, error) from error
+    with _opened(place) as (repository, directory):
+        before = show(repository)
+        there, old = read_file(directory, before.hgrc.name)
+        text = os.fsdecode(there)
+        url = settings_in(text, "pulseshim").get("url")
+        rest = _BLOCK.sub("", text)
+        if rest == text:
+            raise _nothing_to_remove(before)
+        if rest or url is not None:
+            kept = "" if url is None or "[pulseshim]" in rest else f"[pulseshim]\nurl = {url}\n"
+            replace_file(directory, before.hgrc.name, os.fsencode(rest + kept), mode=_MODE, like=old)
+        else:
+            os.unlink(before.hgrc.name, dir_fd=directory)
+        with suppress(FileNotFoundError):
+            os.unlink(HOOK_FILE, dir_fd=directory)
     return before
 
 
@@ -158,17 +151,26 @@ def find_repository(place: Path) -> Path:
     return hg.resolve().parent
 
 
-def own_repository(place: Path) -> Path:
-    """Give the repository as `find_repository` does, unless a share leads to one of another owner."""
-    repository = find_repository(place)
-    if (place / ".hg").is_symlink():
+@contextmanager
+def _opened(place: Path) -> Iterator[tuple[Path, int]]:
+    """Give a repository as `find_repository` does, and its `.hg`, open, for what is to be changed there.
+
+    Raises `CommandFailed` for each `OSError`, and where a share leads to a repository of another owner.
+    """
+    named = place.resolve() / ".hg"
+    repository = find_repository(named.parent)
+    if named.is_symlink():
         raise CommandFailed(f"{place / '.hg'} is a link", f"name {repository} itself")
-    owners = {(directory / ".hg").stat().st_uid for directory in (place, repository)}
-    if len(owners) > 1:
-        raise CommandFailed(
-            f"{place} is a share of {repository}, which belongs to another user", "name the latter itself"
-        )
-    return repository
+    try:
+        with open_directory(named) as own, open_directory(repository / ".hg") as directory:
+            if os.fstat(own).st_uid != os.fstat(directory).st_uid:
+                raise CommandFailed(
+                    f"{place} is a share of {repository}, which belongs to another user",
+                    "name the latter itself",
+                )
+            yield repository, directory
+    except OSError as error:
+        raise _failed(repository / ".hg" / "hgrc", error) from error
 
 
 def _failed(path: Path, error: OSError) -> CommandFailed:

@@ -142,7 +142,11 @@ def hgrc_settings(file: str, section: str) -> dict[str, str]:
     with open(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return {}
-        text = os.fsdecode(stream.read(_LONGEST_HGRC))
+        return settings_in(os.fsdecode(stream.read(_LONGEST_HGRC)), section)
+
+
+def settings_in(text: str, section: str) -> dict[str, str]:
+    """Give the settings of a section that stand in the text of an hgrc file."""
     values, current = {}, ""
     for line in text.splitlines():
         if match := _SECTION.match(line):
@@ -152,4 +156,12 @@ def hgrc_settings(file: str, section: str) -> dict[str, str]:
     return values
 
 
-__all__ = ["HgFailed", "Repository", "RevisionsGone", "hgrc_setting", "hgrc_settings", "repository"]
+__all__ = [
+    "HgFailed",
+    "Repository",
+    "RevisionsGone",
+    "hgrc_setting",
+    "hgrc_settings",
+    "repository",
+    "settings_in",
+]

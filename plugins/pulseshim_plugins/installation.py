@@ -1,11 +1,13 @@
 """What installing a hook takes, whatever the source: the file that is shipped, and a spool to record into.
 
-Who installs may be root, and the repository another's, whose links would lead root elsewhere. So files are
-read and replaced by name in a directory that is open, and what is a link is refused.
+Who installs may be root, and the repository another's, who could lead root elsewhere by links, and exchange
+directories meanwhile. So files are read and replaced by name in a directory that is open, which is reached by
+its real path, and what is a link is refused.
 """
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,9 @@ from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim.recorder import prepare
 
 _LONGEST_HOOK = 1 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Who may not list a directory may still pass through it.
+_ON_THE_WAY = _DIRECTORY | getattr(os, "O_PATH", 0)
 
 
 def shipped(name: str) -> bytes:
@@ -68,22 +73,44 @@ def prepare_spool(spool: Path, recorders: str) -> None:
 
 
 @contextmanager
-def open_directory(path: Path, *, below: Path | None = None) -> Iterator[int]:
-    """Open a directory, which is no link; with `below`, none is on the way from there, either.
+def open_directory(path: Path) -> Iterator[int]:
+    """Open a directory by its real path: on the way from the root, nothing has become a link since.
 
     Raises `OSError`.
     """
-    if path.is_symlink():
-        raise _link(path)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    directory = os.open(path if below is None else below, flags)
+    directory = os.open("/", _ON_THE_WAY)
     try:
-        for part in () if below is None else path.relative_to(below).parts:
-            outer, directory = directory, os.open(part, flags, dir_fd=directory)
+        for place in (*reversed(path.parents), path)[1:]:
+            flags = _DIRECTORY if place == path else _ON_THE_WAY
+            outer, directory = directory, _enter(directory, place, flags)
             os.close(outer)
         yield directory
     finally:
         os.close(directory)
+
+
+def _enter(directory: int, place: Path, flags: int) -> int:
+    try:
+        return os.open(place.name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise OSError(errno.ELOOP, "it is a link, or no directory", str(place)) from error
+        raise OSError(error.errno, error.strerror, str(place)) from error
+
+
+def make_directory(outer: int, path: Path) -> None:
+    """Make a directory, where there is none, in one that is open, for the owner of that. Raises `OSError`."""
+    try:
+        os.mkdir(path.name, dir_fd=outer)
+    except FileExistsError:
+        return
+    if os.geteuid() == 0:
+        made = _enter(outer, path, _DIRECTORY)
+        try:
+            owner = os.fstat(outer)
+            os.fchown(made, owner.st_uid, owner.st_gid)
+        finally:
+            os.close(made)
 
 
 def file_status(directory: int, name: str) -> os.stat_result | None:
@@ -100,16 +127,21 @@ def file_status(directory: int, name: str) -> os.stat_result | None:
     return status
 
 
-def read_file(directory: int, name: str) -> bytes:
-    """Give what is in a file of a directory; empty where there is none. Raises `OSError`."""
-    status = file_status(directory, name)
-    if status is None:
-        return b""
-    if status.st_size > _LONGEST_HOOK:
-        raise OSError(errno.EFBIG, "it is no file of settings, so large", name)
+def read_file(directory: int, name: str) -> tuple[bytes, os.stat_result | None]:
+    """Give what is in a file of a directory, and its status, which is None where there is none.
+
+    Raises `OSError` where it is a link, or no file.
+    """
+    if file_status(directory, name) is None:
+        return b"", None
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(name, flags, dir_fd=directory), "rb") as stream:
-        return stream.read()
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _link(name)
+        if status.st_size > _LONGEST_HOOK:
+            raise OSError(errno.EFBIG, "it is no file of settings, so large", name)
+        return stream.read(), status
 
 
 def replace_file(directory: int, name: str, text: bytes, *, mode: int, like: os.stat_result | None) -> None:
@@ -138,5 +170,29 @@ def replace_file(directory: int, name: str, text: bytes, *, mode: int, like: os.
     os.fsync(directory)
 
 
-def _link(path: Path | str) -> OSError:
-    return OSError(errno.ELOOP, "it is a link, or no file", str(path))
+def copy_file(directory: int, name: str, copy: str) -> None:
+    """Copy a file beside itself, with its mode; if root does it, with its owner and group, too.
+
+    Raises `OSError` where it is a link, or no file, and `FileExistsError` where the other name is taken.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, flags, dir_fd=directory), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _link(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(copy, flags, 0o600, dir_fd=directory), "wb") as made:
+            try:
+                shutil.copyfileobj(stream, made)
+                made.flush()
+                if os.geteuid() == 0:
+                    os.fchown(made.fileno(), status.st_uid, status.st_gid)
+                os.fchmod(made.fileno(), status.st_mode & 0o777)
+                os.fsync(made.fileno())
+            except BaseException:
+                os.unlink(copy, dir_fd=directory)
+                raise
+
+
+def _link(name: str) -> OSError:
+    return OSError(errno.ELOOP, "it is a link, or no file", name)

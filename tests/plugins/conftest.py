@@ -1,14 +1,17 @@
 """A git server in a directory: repositories, people who push to them, and the spool the hook records into."""
 
+import itertools
 import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from pulseshim.errors import CommandFailed
 from pulseshim.feed import Invocation
 from pulseshim.spool import Spool
 from pulseshim_plugins.git_hook import HookState, install
@@ -98,3 +101,32 @@ def until() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def at_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int, Callable[[], object], Callable[[], object]], bool]:
+    """Give a way to run an action and, just before the n-th call of it that names a file, do something else.
+
+    It says whether there were as many calls. What the action cannot do is passed over.
+    """
+
+    def run(number: int, deed: Callable[[], object], action: Callable[[], object]) -> bool:
+        count = itertools.count(1)
+
+        def watched(call: Callable[..., object]) -> Callable[..., object]:
+            def called(*arguments: object, **options: object) -> object:
+                if next(count) == number:
+                    deed()
+                return call(*arguments, **options)
+
+            return called
+
+        with monkeypatch.context() as patch, suppress(CommandFailed):
+            for name in ("open", "stat", "lstat", "readlink", "mkdir", "link", "rename", "unlink", "chown"):
+                patch.setattr(os, name, watched(getattr(os, name)))
+            action()
+        return next(count) > number
+
+    return run

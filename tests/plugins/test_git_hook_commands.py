@@ -15,6 +15,8 @@ from pulseshim_plugins.git_commands import commands, drain_command, interpreter
 if TYPE_CHECKING:
     from tests.plugins.conftest import GitServer
 
+ESCAPE = "\x1b]0;\x07\x1b[2J"
+
 
 @pytest.fixture
 def config(server: "GitServer", tmp_path: Path) -> Path:
@@ -102,6 +104,30 @@ def test_show_tells_people_and_programs_the_same(server: "GitServer", config: Pa
     assert f"spool        {server.spool}\n" in text
     assert "executable   true\n" in text
     assert "drain" not in text
+
+
+def test_what_a_repository_says_is_shown_without_escapes(server: "GitServer", config: Path) -> None:
+    """A hook that its owner wrote, and the directory that the configuration names, may have any name."""
+    repository = server.init("project.git", "--bare")
+    hooks = server.root / f"hooks{ESCAPE}"
+    hooks.mkdir()
+    server.git("config", "core.hooksPath", str(hooks), cwd=repository)
+    (hooks / "post-receive").write_text("#!/bin/sh\n")
+    installed = hook(config, "install", "git", repository)
+    path = hooks / "post-receive"
+    escape = repr(ESCAPE.encode())[2:-1].encode()
+    text = path.read_bytes().replace(b"DRAIN = []", b"DRAIN = [b'" + escape + b"']")
+    path.write_bytes(text.replace(b"-before-pulseshim'", escape + b"'").replace(b"/spool'", escape + b"'"))
+
+    shown = hook(config, "show", "git", repository)
+
+    assert "this hook also serves" in installed.output
+    assert len(shown.output.splitlines()) == 10
+    for done in (installed, shown):
+        assert done.output.replace("\n", "").isprintable()
+    for name in ("hook", "spool", "drain", "previous", "serves"):
+        (line,) = (line for line in shown.output.splitlines() if line.startswith(f"{name:<12} "))
+        assert r"\x1b]0;" in line
 
 
 def test_show_tells_that_nothing_is_there(server: "GitServer", config: Path) -> None:

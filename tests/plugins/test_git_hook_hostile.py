@@ -96,3 +96,62 @@ def test_a_repository_that_git_cannot_read_is_a_problem_and_the_next_is_looked_a
 
     assert "git for-each-ref" in found[str(broken)]
     assert "1 refs changed" in found[str(sound)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"PREVIOUS = 5",
+        b"PREVIOUS = b'../../x'",
+        b"PREVIOUS = b'..'",
+        b"PREVIOUS = b'a\\0b'",
+        b"PREVIOUS = 'text'",
+        b"PREVIOUS = {[]: 1}",
+        b"PREVIOUS = " + b"-" * 200_000,
+        b"PREVIOUS = " + b"[" * 200_000,
+        b"DRAIN = 5",
+        b"DRAIN = [5, b'x']",
+        b"DRAIN = [b'a\\0b']",
+        b"SPOOL = None",
+        b"SPOOL = b'a\\0b'",
+    ],
+)
+def test_a_hook_of_ours_with_a_line_that_makes_no_sense_is_one_that_was_edited(
+    server: "GitServer", repository: Path, line: bytes
+) -> None:
+    """What cannot be read of it is empty, and nobody is led anywhere by it."""
+    path = server.install(repository).place.path
+    path.write_bytes(path.read_bytes() + b"\n" + line + b"\n")
+    name = line.partition(b" ")[0].decode().lower()
+
+    state = show(repository)
+
+    assert state.version == "edited"
+    assert not getattr(state, name)
+    assert hook_problems(repository, server.spool)
+
+
+@pytest.mark.parametrize("trick", ["a null byte", "a link to itself", "a number"])
+def test_a_repository_whose_hook_makes_no_sense_is_a_problem_and_the_next_is_looked_at(
+    server: "GitServer", tmp_path: Path, trick: str
+) -> None:
+    """One owner cannot keep `check` from what it says about others."""
+    broken, sound = (server.init(name, "--bare") for name in ("a.git", "b.git"))
+    for each in (broken, sound):
+        server.install(each)
+    hook = broken / "hooks" / "post-receive"
+    text = hook.read_bytes()
+    if trick == "a null byte":
+        hook.write_bytes(text.replace(b"/python3", b"/py\0thon3", 1))
+    elif trick == "a number":
+        hook.write_bytes(text + b"\nPREVIOUS = 5\n")
+    else:
+        hook.unlink()
+        hook.symlink_to(hook)
+    state = MemoryState({f"refs:{each}": {"refs/heads/main": "1" * 40} for each in (broken, sound)})
+    settings = Settings(store=StoreSettings(directory=str(tmp_path / "store")))
+
+    found = {problem.subject: problem.text for problem in problems(settings, state, 0)}
+
+    assert found[str(broken)]
+    assert "1 refs changed" in found[str(sound)]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
-from pulseshim_plugins.git_hook import record_baseline, remove, set_url, show
+from pulseshim_plugins.git_hook import record_baseline, remove, show
 from pulseshim_plugins.git_hook_check import hook_problems
+from pulseshim_plugins.git_place import write_url
 from pulseshim_plugins.installation import prepare_spool
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def test_the_public_url_is_written_into_the_configuration(server: "GitServer", r
     """It is where the runtime looks for it, and the file's owner stays the same."""
     before = (repository / "config").stat()
 
-    set_url(repository, "https://git.example.org/project")
+    write_url(repository, "https://git.example.org/project")
 
     said = server.git("config", "pulseshim.url", cwd=repository).stdout
     assert said == b"https://git.example.org/project\n"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pulseshim.errors import CommandFailed
-from pulseshim_plugins.git_hook import set_url
+from pulseshim_plugins.git_hook import remove
+from pulseshim_plugins.git_place import write_url
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import GitServer
@@ -48,6 +49,36 @@ def test_a_repository_does_not_lead_root_where_its_owner_may_not_write(
     assert list(other.iterdir()) == []
 
 
+def test_a_repository_does_not_lead_root_to_a_hook_of_anothers_that_is_to_be_removed(
+    server: "GitServer", repository: Path, tmp_path: Path
+) -> None:
+    """Its core.hooksPath names where the hook of somebody else is."""
+    other = tmp_path / "hooks"
+    other.mkdir()
+    subprocess.run(["git", "-C", repository, "config", "core.hooksPath", other], check=True)
+    server.install(repository)
+    os.chown(repository, OTHER_USER, OTHER_USER)
+
+    with pytest.raises(CommandFailed, match="which belongs to another user"):
+        remove(repository)
+
+    assert os.listdir(other) == ["post-receive"]
+
+
+def test_a_link_to_a_repository_that_an_administrator_names_is_one_name_of_it(
+    server: "GitServer", repository: Path, tmp_path: Path
+) -> None:
+    """The directory of all repositories may be a link, as those of old paths are."""
+    link = tmp_path / "srv"
+    link.symlink_to(server.root)
+
+    state = server.install(link / repository.name)
+    remove(link / repository.name)
+
+    assert state.place.path == repository / "hooks" / "post-receive"
+    assert os.listdir(repository / "hooks") == []
+
+
 def test_hooks_that_the_owner_may_not_change_are_installed_by_root(
     server: "GitServer", repository: Path
 ) -> None:
@@ -74,9 +105,9 @@ def test_the_url_is_written_with_the_rights_of_the_owner() -> None:
                 (repository / "config").symlink_to(other)
             subprocess.run(["chown", "-Rh", f"{OTHER_USER}:{OTHER_USER}", repository], check=True)
 
-        set_url(root / "plain", "https://git.example.org/plain")
+        write_url(root / "plain", "https://git.example.org/plain")
         with pytest.raises(CommandFailed, match="git config failed"):
-            set_url(root / "linked", "https://git.example.org/linked")
+            write_url(root / "linked", "https://git.example.org/linked")
 
         assert "git.example.org/plain" in (root / "plain" / "config").read_text()
         assert (root / "plain" / "config").stat().st_uid == OTHER_USER

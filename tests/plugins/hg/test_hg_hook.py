@@ -175,3 +175,17 @@ def test_check_tells_what_keeps_a_hook_from_recording(server: "HgServer") -> Non
     assert missing.text == f"its hgrc names a hook that is not there: {repository}/.hg/pulseshim_hg.py"
     assert missing.severity == "error"
     assert gone == ["the repository is not there any more"]
+
+
+def test_what_an_hgrc_says_is_shown_without_escapes(server: "HgServer") -> None:
+    """Whoever writes it writes nothing to the terminal of who looks at it."""
+    repository = server.init(hook=False)
+    escape = "\x1b]0;\x07\x1b[2J"
+    with (repository / ".hg" / "hgrc").open("a") as hgrc:
+        hgrc.write(f"[extensions]\npulseshim_x = /a{escape}b\n[pulseshim]\nspool = /c{escape}d\n")
+
+    shown = pulseshim(server, "hook", "show", "hg", str(repository))
+
+    assert r"/a\x1b]0;\x07\x1b[2Jb" in shown
+    assert r"/c\x1b]0;\x07\x1b[2Jd" in shown
+    assert shown.replace("\n", "").isprintable()

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pulseshim import Settings
+from pulseshim.settings import StoreSettings
+from pulseshim.testing import MemoryState
+from pulseshim_plugins.hg_check import problems
 from pulseshim_plugins.hg_pushlog import pushes_of
 from pulseshim_plugins.hg_server import HgFailed, HgTimedOut, Servers, start
 
@@ -199,3 +203,20 @@ def test_a_pushlog_that_is_none_is_told(server: "HgServer") -> None:
 
     with pytest.raises(HgFailed, match="pushlog of"):
         pushes_of(str(repository), ["1" * 40], time.monotonic() + 60)
+
+
+@pytest.mark.parametrize("line", ["[extensions]\npulseshim_x = a\0b", "[pulseshim]\nspool = a\0b"])
+def test_a_repository_whose_hgrc_makes_no_sense_is_a_problem_and_the_next_is_looked_at(
+    server: "HgServer", tmp_path: Path, line: str
+) -> None:
+    """One owner cannot keep `check` from what it says about others."""
+    broken, sound = server.init("a"), server.init("b", hook=False)
+    with (broken / ".hg" / "hgrc").open("a") as hgrc:
+        hgrc.write(f"{line}\n")
+    state = MemoryState({f"repository:{each}": {"url": "https://hg.example.org"} for each in (broken, sound)})
+    settings = Settings(store=StoreSettings(directory=str(tmp_path / "store")))
+
+    found = {problem.subject: problem.text for problem in problems(settings, state)}
+
+    assert found[str(broken)]
+    assert "its hgrc does not have the hook" in found[str(sound)]

@@ -100,3 +100,15 @@ def test_a_share_does_not_lead_to_the_repository_of_another(server: "HgServer") 
         install(share, spool=server.spool)
 
     assert (other / ".hg" / "hgrc").read_text() == before
+
+
+def test_a_link_to_a_repository_that_an_administrator_names_is_one_name_of_it(server: "HgServer") -> None:
+    """The file and the lines are those of the repository itself."""
+    repository = server.init(hook=False)
+    link = server.root / "link"
+    link.symlink_to(server.root)
+
+    install(link / repository.name, spool=server.spool)
+
+    assert f"= {repository / '.hg' / HOOK_FILE}\n" in (repository / ".hg" / "hgrc").read_text()
+    assert remove(link / repository.name).repository == repository
