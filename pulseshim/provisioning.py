@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pulseshim.grant import Grant
+from pulseshim.inventory import Found, User
 from pulseshim.password import SALT_BYTES, PasswordHash, existing, hashed, is_open, prepare, settle, standing
-from pulseshim.plan import Found, Step, User
+from pulseshim.plan import Step
 
 if TYPE_CHECKING:
     from pulseshim.management import Management  # what it imports may be missing, `provision` says so

@@ -14,8 +14,9 @@ from pulseshim.commands.session import Session, fail
 from pulseshim.commands.terminal import say
 from pulseshim.errors import SettingsError
 from pulseshim.grant import by_certificate, consumer, publishers
+from pulseshim.inventory import Wanted
 from pulseshim.password import locked
-from pulseshim.plan import Plan, Step, Wanted, plan
+from pulseshim.plan import Plan, Step, plan
 from pulseshim.problem import Problem
 from pulseshim.provisioning import find, take
 from pulseshim.runtime import exchange_accounts

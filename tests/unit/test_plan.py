@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from pulseshim.grant import Grant
+from pulseshim.inventory import Found, User, Wanted
 from pulseshim.password import PasswordHash
-from pulseshim.plan import Found, Plan, User, Wanted, plan
+from pulseshim.plan import Plan, plan
 from pulseshim.settings import ProvisionSettings
 
 GIT = Grant(user="git", prefixes=("git",), password_file="/etc/git", source="broker.password_file")
