@@ -4,11 +4,32 @@ import re
 from collections.abc import Iterator
 
 from pulseshim.account import GUEST
+from pulseshim.errors import SettingsError
 from pulseshim.grant import Grant
 from pulseshim.inventory import POLICY, Found, User, Wanted
 from pulseshim.problem import Problem
 
+_ADMINISTRATOR = "administrator"
 _PROBE = "queue/anybody/anything"
+
+
+def administers(grant: Grant, found: Found) -> Problem | None:
+    """Give why a user of a grant is left as it is, who has the rights of an administrator; None where not.
+
+    Raises `SettingsError` where it is who provisions: it would take its own right to go on.
+    """
+    if grant.user == found.administrator:
+        raise SettingsError(
+            f"{grant.user} is the administrator who provisions, so it is no account and no consumer",
+            "provision as another (provision.user), or give the account or the consumer another user",
+        )
+    if _ADMINISTRATOR not in found.users.get(grant.user, User()).tags:
+        return None
+    return Problem(
+        f"user {grant.user}",
+        f"{grant.user} is an administrator of the broker, and is left as it is",
+        f"name another user, or let it administer nothing: rabbitmqctl set_user_tags {grant.user}",
+    )
 
 
 def troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
@@ -42,7 +63,7 @@ def strangers(wanted: Wanted, found: Found) -> Iterator[Problem]:
     """Give who may publish to our exchanges or change them, and is neither of us nor an administrator."""
     known = {grant.user for grant in wanted.grants if grant.prefixes} | {found.administrator, GUEST}
     for name, permission in sorted(found.permissions.items()):
-        if name in known or "administrator" in found.users.get(name, User()).tags:
+        if name in known or _ADMINISTRATOR in found.users.get(name, User()).tags:
             continue
         for what, may in (("write", "write to"), ("configure", "delete")):
             reached = [each for each in wanted.exchanges if _reaches(permission.get(what, ""), each)]

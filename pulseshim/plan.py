@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pulseshim.account import GUEST
-from pulseshim.doubts import guest_is_there, policies, strangers, troubles
+from pulseshim.doubts import administers, guest_is_there, policies, strangers, troubles
 from pulseshim.grant import Grant
 from pulseshim.inventory import POLICY, Found, User, Wanted
 from pulseshim.problem import Problem
@@ -55,11 +55,15 @@ class Plan:
 def plan(wanted: Wanted, found: Found, *, rotate: Collection[str] = (), delete_guest: bool = False) -> Plan:
     """Give the plan that makes the broker what is wanted; one without steps where it is that already.
 
-    `rotate` holds the users who get new passwords.
+    `rotate` holds the users who get new passwords. Raises `SettingsError` where one of the grants is for who
+    provisions.
     """
     steps = [*_vhost(wanted, found)]
     problems: list[Problem] = []
     for grant in wanted.grants:
+        if doubt := administers(grant, found):
+            problems.append(doubt)
+            continue
         user, renews = found.users.get(grant.user), grant.user in rotate
         steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=renews)
         steps += _rights(grant, wanted, found)
@@ -150,17 +154,7 @@ def _password(grant: Grant, user: User, found: Found, *, rotate: bool) -> Iterat
             login="renewed",
             user=grant.user,
         )
-    if rotate and grant.password_file:
-        subject = f"password of {grant.user}"
-        yield Step(
-            action="renew",
-            subject=subject,
-            was="there",
-            becomes=_to_file(grant),
-            login="new",
-            user=grant.user,
-        )
-    if user.tags and not (rotate and grant.password_file):
+    if user.tags:
         content = {"password_hash": user.hash.text, "hashing_algorithm": user.hash.algorithm, "tags": ""}
         yield Step(
             action="change",
@@ -168,6 +162,15 @@ def _password(grant: Grant, user: User, found: Found, *, rotate: bool) -> Iterat
             was={"tags": ",".join(user.tags)},
             becomes={"tags": "none"},
             requests=[("PUT", ("users", grant.user), content)],
+        )
+    if rotate and grant.password_file:
+        yield Step(
+            action="renew",
+            subject=f"password of {grant.user}",
+            was="there",
+            becomes=_to_file(grant),
+            login="new",
+            user=grant.user,
         )
 
 

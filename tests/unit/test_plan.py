@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from pulseshim.errors import SettingsError
 from pulseshim.grant import Grant
 from pulseshim.inventory import Found, User, Wanted
 from pulseshim.password import PasswordHash
@@ -94,6 +97,38 @@ def test_taking_tags_away_keeps_the_password() -> None:
         "tags": "",
     }
     assert "the hash" not in repr(step) + str(step)
+
+
+def test_a_rotation_takes_no_tags_untold() -> None:
+    """They go in a step of their own, before the password is renewed, which leaves none."""
+    found = replace(reached(), users={"git": User(tags=("management",), hash=PasswordHash("hash"))})
+
+    steps = plan(WANTED, found, rotate=["git"]).steps
+
+    assert [str(step) for step in steps] == [
+        "change user git: tags management becomes none",
+        "renew password of git: a new password goes to /etc/git",
+    ]
+
+
+@pytest.mark.parametrize("rotate", [[], ["git"]])
+@pytest.mark.parametrize("standing", ["none", "right", "renewed", "wrong"])
+def test_an_administrator_is_left_as_it_is(rotate: list[str], standing: Any) -> None:
+    """No tag, right, limit or password of one is touched, whatever was found: it is a person's to judge."""
+    users = {**reached().users, "git": User(tags=("policymaker", "administrator"))}
+    found = replace(reached(), users=users, permissions={}, user_limits={}, passwords={"git": standing})
+
+    made = plan(WANTED, found, rotate=rotate)
+
+    assert made.steps == []
+    assert [(each.subject, each.severity) for each in made.problems] == [("user git", "error")]
+    assert made.problems[0].remedy.endswith("rabbitmqctl set_user_tags git")
+
+
+def test_who_provisions_is_no_account() -> None:
+    """Its grant would take its own right to go on: nothing at all is planned."""
+    with pytest.raises(SettingsError, match="git is the administrator who provisions"):
+        plan(WANTED, replace(EMPTY, administrator="git"))
 
 
 def test_a_rotation_renews_each_password_once() -> None:
