@@ -13,6 +13,8 @@ from pulseshim.errors import CommandFailed, SettingsError
 
 RENEWED = ".new"
 """Ends the name of the file with the next password, until the broker knows it and it is in place."""
+LOCK = ".pulseshim-provision.lock"
+"""The name of the file that is locked, and there, while passwords beside it are provisioned."""
 HASHING = "rabbit_password_hashing_sha256"
 """What `hashed` makes. https://www.rabbitmq.com/docs/passwords#computing-password-hash"""
 SALT_BYTES = 4
@@ -145,19 +147,55 @@ def is_open(path: str) -> bool:
 
 @contextlib.contextmanager
 def locked(paths: list[str]) -> Iterator[None]:
-    """Keep other provisioning from the directories of password files. Raises `CommandFailed`."""
+    """Keep other provisioning from the directories of password files. Raises `CommandFailed`.
+
+    One that we may not write to is left out: we change no password there.
+    """
     with contextlib.ExitStack() as stack:
         for directory in sorted({os.path.dirname(os.path.abspath(path)) for path in paths}):
             with _named(directory):
-                handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, handle)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CommandFailed(
-                    f"another provisioning is at work on the passwords in {directory}", "let it end first"
-                ) from error
+                os.stat(directory)
+            if os.access(directory, os.W_OK, effective_ids=True):
+                stack.enter_context(_held(os.path.join(directory, LOCK)))
         yield
+
+
+@contextlib.contextmanager
+def _held(path: str) -> Iterator[None]:
+    """Hold a lock: a file of its own, as whoever may read a file or a directory may lock it. It goes then."""
+    while (handle := _lock(path)) is None:
+        pass
+    try:
+        yield
+    finally:
+        # While it is held still: who has opened it by now finds that it is gone, and makes another.
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        os.close(handle)
+
+
+def _lock(path: str) -> int | None:
+    """Give the open file of a lock that is taken; None where it went meanwhile, with who held it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, _NOBODY_ELSE)
+    except OSError as error:
+        raise CommandFailed(
+            f"the lock {path} cannot be opened ({error.strerror})", "see whose it is, and remove it"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise CommandFailed(
+            f"another provisioning is at work on the passwords in {os.path.dirname(path)}",
+            f"let it end first; where there is none, see who holds {path}",
+        ) from error
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(handle), os.lstat(path)):
+            return handle
+    os.close(handle)
+    return None
 
 
 @contextlib.contextmanager
