@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pulseshim.account import GUEST
 from pulseshim.errors import SettingsError
 from pulseshim.grant import Grant
-from pulseshim.inventory import POLICY, Found, User, Wanted
+from pulseshim.inventory import POLICY, PRIORITY, Found, User, Wanted
 from pulseshim.problem import Problem
 
 _ADMINISTRATOR = "administrator"
+_ALL = ".*"
 _PROBE = "queue/anybody/anything"
 
 
@@ -52,6 +53,22 @@ def troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
         yield Problem(subject, text, f"chmod 600 {grant.password_file}, then {again}")
 
 
+def topics(grant: Grant, wanted: Wanted, found: Found) -> Iterator[Problem]:
+    """Give what may refuse a user routing keys of our exchanges: where nothing is set, it has all of them."""
+    for exchange in wanted.exchanges:
+        set_there = found.topic_permissions.get((grant.user, exchange), {})
+        limited = {what: pattern for what, pattern in set_there.items() if pattern != _ALL}
+        if limited:
+            publishes = "write" in limited and exchange.split("/")[1] in grant.prefixes
+            said = ", ".join(f"{what} {pattern!r}" for what, pattern in limited.items())
+            yield Problem(
+                f"topic permissions of {grant.user}",
+                f"on {exchange}, they are {said}: what does not fit is refused",
+                f"rabbitmqctl clear_topic_permissions -p {wanted.vhost} {grant.user} {exchange}",
+                "error" if publishes else "warning",
+            )
+
+
 def guest_is_there() -> Problem:
     """Give the trouble with guest, which a new broker has."""
     text = "guest is there, whose password everybody knows: on the broker's own host, it is let in"
@@ -86,7 +103,7 @@ def policies(found: Found) -> Iterator[Problem]:
     """Give the operator policies that may stand before ours: of several that fit, one alone holds."""
     for name, policy in sorted(found.policies.items()):
         fits = policy.get("apply-to") != "exchanges" and _reaches(policy.get("pattern", ""), _PROBE)
-        if name != POLICY and fits and policy.get("priority", 0) >= 0:
+        if name != POLICY and fits and policy.get("priority", 0) >= PRIORITY:
             text = f"it applies to queues queue/… instead of the operator policy {POLICY}"
-            remedy = "give it a priority below 0, or a pattern that leaves them out"
+            remedy = f"give it a priority below {PRIORITY}, or a pattern that leaves them out"
             yield Problem(f"operator policy {name}", text, remedy, "warning")

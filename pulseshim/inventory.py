@@ -10,6 +10,8 @@ from pulseshim.settings import ProvisionSettings
 
 POLICY = "pulseshim"
 """The name of the operator policy that limits queues."""
+PRIORITY = 0
+"""The priority that it shall have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +36,15 @@ class User:
 class Found:
     """What is: at the broker, in the virtual host if it is there, and in the password files.
 
-    All by user, but the operator policies, by their names. `administrator` is who asked.
+    All by user, but the operator policies, by their names, and the topic permissions, by user and exchange.
+    `administrator` is who asked.
     """
 
     administrator: str
     has_vhost: bool
     users: Mapping[str, User]
     permissions: Mapping[str, Mapping[str, str]]
+    topic_permissions: Mapping[tuple[str, str], Mapping[str, str]]
     user_limits: Mapping[str, Mapping[str, int]]
     vhost_limits: Mapping[str, int]
     policies: Mapping[str, Mapping[str, Any]]

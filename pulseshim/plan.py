@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pulseshim.account import GUEST
-from pulseshim.doubts import administers, guest_is_there, policies, strangers, troubles
+from pulseshim.doubts import administers, guest_is_there, policies, strangers, topics, troubles
 from pulseshim.grant import Grant
-from pulseshim.inventory import POLICY, Found, User, Wanted
+from pulseshim.inventory import POLICY, PRIORITY, Found, User, Wanted
 from pulseshim.problem import Problem
 from pulseshim.settings import seconds
 
@@ -35,8 +35,9 @@ class Step:
 
     def __str__(self) -> str:
         if isinstance(self.was, Mapping) and isinstance(self.becomes, Mapping):
-            changed = [key for key in self.becomes if self.was.get(key) != self.becomes[key]]
-            words = [f"{key} {self.was.get(key, 'none')} becomes {self.becomes[key]}" for key in changed]
+            was, becomes = self.was, self.becomes
+            changed = [key for key in {**becomes, **was} if was.get(key) != becomes.get(key)]
+            words = [f"{key} {was.get(key, 'none')} becomes {becomes.get(key, 'none')}" for key in changed]
         elif isinstance(self.becomes, Mapping):
             words = [f"{key} {value}" for key, value in self.becomes.items()]
         else:
@@ -67,7 +68,7 @@ def plan(wanted: Wanted, found: Found, *, rotate: Collection[str] = (), delete_g
         user, renews = found.users.get(grant.user), grant.user in rotate
         steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=renews)
         steps += _rights(grant, wanted, found)
-        problems += troubles(grant, found, rotate=renews)
+        problems += [*troubles(grant, found, rotate=renews), *topics(grant, wanted, found)]
     if GUEST in found.users and delete_guest:
         steps.append(Step(action="delete", subject="user guest", was="there", requests=[_deletion(GUEST)]))
     elif GUEST in found.users:
@@ -87,14 +88,12 @@ def _vhost(wanted: Wanted, found: Found) -> Iterator[Step]:
         "max-length-bytes": limits.queue_bytes,
         "expires": int(seconds(limits.queue_expires) * 1000),
     }
-    policy = {"pattern": _QUEUES, "apply-to": "queues", **definition}
+    fits: dict[str, Any] = {"pattern": _QUEUES, "apply-to": "queues", "priority": PRIORITY}
     was = found.policies.get(POLICY)
-    known = None if was is None else {**was, **was.get("definition", {})}
-    content = {"pattern": _QUEUES, "apply-to": "queues", "priority": 0, "definition": definition}
+    known = None if was is None else {**{key: was.get(key) for key in fits}, **was.get("definition", {})}
+    content = {**fits, "definition": definition}
     path = ("operator-policies", name, POLICY)
-    yield from _put(
-        f"operator policy {POLICY}", path, known and {k: known.get(k) for k in policy}, policy, content
-    )
+    yield from _put(f"operator policy {POLICY}", path, known, {**fits, **definition}, content)
 
 
 def _put(

@@ -32,6 +32,10 @@ def find(broker: "Management", vhost: str, grants: Sequence[Grant]) -> Found:
             row["user"]: {what: row[what] for what in ("configure", "write", "read")}
             for row in (broker.get("vhosts", vhost, "permissions") if has_vhost else [])
         },
+        topic_permissions={
+            (row["user"], row["exchange"]): {what: row[what] for what in ("write", "read")}
+            for row in (broker.get("vhosts", vhost, "topic-permissions") if has_vhost else [])
+        },
         user_limits={row["user"]: row["value"] for row in broker.get("user-limits")},
         vhost_limits=next((row["value"] for row in broker.get("vhost-limits", vhost)), {}),
         policies={row["name"]: row for row in broker.get("operator-policies", vhost)},

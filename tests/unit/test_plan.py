@@ -20,6 +20,7 @@ EMPTY = Found(
     has_vhost=False,
     users={"admin": User(tags=("administrator",))},
     permissions={},
+    topic_permissions={},
     user_limits={},
     vhost_limits={},
     policies={},
@@ -202,6 +203,47 @@ def test_another_operator_policy_that_stands_before_ours_is_a_warning() -> None:
     (problem,) = plan(WANTED, replace(reached(), policies=policies)).problems
 
     assert problem.subject == "operator policy other"
+
+
+def test_our_operator_policy_is_as_we_set_it_and_no_more() -> None:
+    """Its priority counts, and so does what it says beside: each is told, and put back."""
+    ours = reached().policies["pulseshim"]
+    drifted = {**ours, "priority": -9, "definition": {**ours["definition"], "message-ttl": 1}}
+    ahead = {"pattern": ".*", "apply-to": "queues", "priority": -5, "definition": {}}
+    found = replace(reached(), policies={"pulseshim": drifted, "ahead": ahead})
+
+    made = plan(WANTED, found)
+
+    assert [str(step) for step in made.steps] == [
+        "change operator policy pulseshim: priority -9 becomes 0, message-ttl 1 becomes none"
+    ]
+    assert [content for step in made.steps for _, _, content in step.requests] == [ours]
+    assert made.problems == []
+
+
+@pytest.mark.parametrize(
+    ("user", "exchange", "write", "read", "severities"),
+    [
+        ("git", "exchange/git/v1", "^git", ".*", ["error"]),
+        ("git", "exchange/git/v1", "", "", ["error"]),
+        ("git", "exchange/git/v1", ".*", "^git", ["warning"]),
+        ("git", "exchange/git/v1", ".*", ".*", []),
+        ("reader", "exchange/git/v1", "^git", "^git", ["warning"]),
+        ("git", "exchange/other/v1", "^git", "^git", []),
+        ("stranger", "exchange/git/v1", "^git", "^git", []),
+    ],
+)
+def test_a_topic_permission_that_refuses_routing_keys_is_a_problem(
+    user: str, exchange: str, write: str, read: str, severities: list[str]
+) -> None:
+    """An error where it is for who publishes there; where it limits what can be bound, a warning."""
+    wanted = replace(WANTED, grants=[GIT, READER])
+    found = replace(reached(wanted), topic_permissions={(user, exchange): {"write": write, "read": read}})
+
+    made = plan(wanted, found)
+
+    assert made.steps == []
+    assert [problem.severity for problem in made.problems] == severities
 
 
 def test_a_password_that_others_may_read_is_a_problem() -> None:
