@@ -33,6 +33,22 @@ def administers(grant: Grant, found: Found) -> Problem | None:
     )
 
 
+def unread(grant: Grant, found: Found, *, rotate: bool) -> Problem | None:
+    """Give why no password is made: whose file it would be is not known. None where it is or none is made."""
+    is_new = grant.user not in found.users and found.passwords.get(grant.user) != "given"
+    if (
+        not grant.password_file
+        or grant.user in found.readers
+        or not (found.missing_store and (is_new or rotate))
+    ):
+        return None
+    return Problem(
+        f"password of {grant.user}",
+        f"who reads {grant.password_file} is not known: the store {found.missing_store} is not there",
+        "start the service once, or make store.directory and give it to the service's account",
+    )
+
+
 def troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
     """Give what is wrong with a user's password and no step may put right: it may work for somebody else."""
     subject, standing = f"password of {grant.user}", found.passwords.get(grant.user)

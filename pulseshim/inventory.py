@@ -37,7 +37,8 @@ class Found:
     """What is: at the broker, in the virtual host if it is there, and in the password files.
 
     All by user, but the operator policies, by their names, and the topic permissions, by user and exchange.
-    `administrator` is who asked.
+    `administrator` is who asked. `readers` says in words whose a new password file would be, where that is
+    known: where it is not, `missing_store` is the store that would tell.
     """
 
     administrator: str
@@ -50,3 +51,5 @@ class Found:
     policies: Mapping[str, Mapping[str, Any]]
     passwords: Mapping[str, Standing]
     open_files: frozenset[str] = frozenset()
+    readers: Mapping[str, str] = field(default_factory=dict)
+    missing_store: str = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pulseshim.errors import CommandFailed, SettingsError
+from pulseshim.user import User
 
 RENEWED = ".new"
 """Ends the name of the file with the next password, until the broker knows it and it is in place."""
@@ -94,25 +95,39 @@ def existing(path: str) -> str:
         ) from error
 
 
+def reader(path: str, owner: tuple[int, int] | None) -> str:
+    """Give in words whose the next password file is."""
+    uid, _, mode = _for_whom(path, owner)
+    return f"owner {User(uid).name}, mode {mode:04o}"
+
+
+def _for_whom(path: str, owner: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Give user, group and mode of the next password file.
+
+    They are those of the file that is there, of which others lose theirs; where there is none, `owner` (None:
+    who asks) and 0600.
+    """
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return (*(owner or (os.geteuid(), os.getegid())), _NOBODY_ELSE)
+    return there.st_uid, there.st_gid, there.st_mode & 0o660 | _NOBODY_ELSE
+
+
 def prepare(path: str, password: str, owner: tuple[int, int] | None) -> None:
     """Write a password beside its file, for nobody but its reader, and have it on disk.
 
-    It belongs to the file's owner and group, with the rights that the file gives to them; where there is no
-    file yet, to `owner`, with mode 0600. Raises `CommandFailed`.
+    Its reader is that of the file which is there, else `owner`. Raises `CommandFailed`.
     """
     with _named(path):
-        try:
-            there: os.stat_result | None = os.stat(path)
-        except FileNotFoundError:
-            there = None
+        uid, gid, mode = _for_whom(path, owner)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path + RENEWED)
         new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         file = os.open(path + RENEWED, new, _NOBODY_ELSE)
         try:
-            os.fchmod(file, _NOBODY_ELSE if there is None else there.st_mode & 0o660 | _NOBODY_ELSE)
-            uid, gid = owner or (-1, -1) if there is None else (there.st_uid, there.st_gid)
-            if (uid, gid) not in ((-1, -1), (os.geteuid(), os.getegid())):
+            os.fchmod(file, mode)
+            if (uid, gid) != (os.geteuid(), os.getegid()):
                 os.fchown(file, uid, gid)
             os.write(file, password.encode() + b"\n")
             os.fsync(file)

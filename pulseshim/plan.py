@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pulseshim.account import GUEST
-from pulseshim.doubts import administers, guest_is_there, policies, strangers, topics, troubles
+from pulseshim.doubts import administers, guest_is_there, policies, strangers, topics, troubles, unread
 from pulseshim.grant import Grant
 from pulseshim.inventory import POLICY, PRIORITY, Found, User, Wanted
 from pulseshim.problem import Problem
@@ -62,10 +62,10 @@ def plan(wanted: Wanted, found: Found, *, rotate: Collection[str] = (), delete_g
     steps = [*_vhost(wanted, found)]
     problems: list[Problem] = []
     for grant in wanted.grants:
-        if doubt := administers(grant, found):
+        user, renews = found.users.get(grant.user), grant.user in rotate
+        if doubt := administers(grant, found) or unread(grant, found, rotate=renews):
             problems.append(doubt)
             continue
-        user, renews = found.users.get(grant.user), grant.user in rotate
         steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=renews)
         steps += _rights(grant, wanted, found)
         problems += [*troubles(grant, found, rotate=renews), *topics(grant, wanted, found)]
@@ -131,7 +131,7 @@ def _limits(
 def _creation(grant: Grant, found: Found) -> Iterator[Step]:
     """Give what makes a user: with the password that is given, or a new one."""
     given = found.passwords.get(grant.user) == "given"
-    what = f"with the password of {grant.password_file or grant.source}" if given else _to_file(grant)
+    what = f"with the password of {grant.password_file or grant.source}" if given else _to_file(grant, found)
     yield Step(
         action="create",
         subject=f"user {grant.user}",
@@ -167,14 +167,15 @@ def _password(grant: Grant, user: User, found: Found, *, rotate: bool) -> Iterat
             action="renew",
             subject=f"password of {grant.user}",
             was="there",
-            becomes=_to_file(grant),
+            becomes=_to_file(grant, found),
             login="new",
             user=grant.user,
         )
 
 
-def _to_file(grant: Grant) -> str:
-    return f"a new password goes to {grant.password_file}"
+def _to_file(grant: Grant, found: Found) -> str:
+    reader = found.readers.get(grant.user)
+    return f"a new password goes to {grant.password_file}" + (f" ({reader})" if reader else "")
 
 
 def _rights(grant: Grant, wanted: Wanted, found: Found) -> Iterator[Step]:

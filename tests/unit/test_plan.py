@@ -100,6 +100,24 @@ def test_taking_tags_away_keeps_the_password() -> None:
     assert "the hash" not in repr(step) + str(step)
 
 
+@pytest.mark.parametrize(("found", "rotate"), [(EMPTY, []), (reached(), ["git"])])
+def test_no_password_is_made_for_nobody_knows_whom(found: Found, rotate: list[str]) -> None:
+    """Without a store, root cannot tell whose the file shall be; one that is there says so."""
+    unknown = replace(found, missing_store="/var/lib/pulseshim", readers={"reader": "owner root, mode 0600"})
+    known = replace(unknown, readers={"git": "owner git, mode 0640"})
+    wanted = replace(WANTED, grants=[GIT, READER])
+
+    left, made = plan(wanted, unknown, rotate=rotate), plan(WANTED, known, rotate=rotate)
+
+    assert [step.user for step in left.steps if step.login] == ["reader"]
+    assert not any("git" in step.subject for step in left.steps)
+    assert [problem.subject for problem in left.problems] == ["password of git"]
+    assert [step.becomes for step in made.steps if step.login] == [
+        "a new password goes to /etc/git (owner git, mode 0640)"
+    ]
+    assert made.problems == []
+
+
 def test_a_rotation_takes_no_tags_untold() -> None:
     """They go in a step of their own, before the password is renewed, which leaves none."""
     found = replace(reached(), users={"git": User(tags=("management",), hash=PasswordHash("hash"))})
