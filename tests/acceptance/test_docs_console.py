@@ -47,6 +47,7 @@ NOT_RUN = {
     "export PULSESHIM_PROVISION__USER=admin": "as above",
     "read -rs PULSESHIM_PROVISION_PASSWORD && export PULSESHIM_PROVISION_PASSWORD": "as above",
     "pulseshim provision --delete-guest": "as above",
+    "systemctl restart pulseshim": "it changes the machine",
 }
 
 
