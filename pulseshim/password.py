@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pulseshim.errors import CommandFailed, SettingsError
+from pulseshim.user import User
 
 RENEWED = ".new"
 """Ends the name of the file with the next password, until the broker knows it and it is in place."""
+LOCK = ".pulseshim-provision.lock"
+"""The name of the file that is locked, and there, while passwords beside it are provisioned."""
 HASHING = "rabbit_password_hashing_sha256"
 """What `hashed` makes. https://www.rabbitmq.com/docs/passwords#computing-password-hash"""
 SALT_BYTES = 4
@@ -92,25 +95,39 @@ def existing(path: str) -> str:
         ) from error
 
 
+def reader(path: str, owner: tuple[int, int] | None) -> str:
+    """Give in words whose the next password file is."""
+    uid, _, mode = _for_whom(path, owner)
+    return f"owner {User(uid).name}, mode {mode:04o}"
+
+
+def _for_whom(path: str, owner: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Give user, group and mode of the next password file.
+
+    They are those of the file that is there, of which others lose theirs; where there is none, `owner` (None:
+    who asks) and 0600.
+    """
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return (*(owner or (os.geteuid(), os.getegid())), _NOBODY_ELSE)
+    return there.st_uid, there.st_gid, there.st_mode & 0o660 | _NOBODY_ELSE
+
+
 def prepare(path: str, password: str, owner: tuple[int, int] | None) -> None:
     """Write a password beside its file, for nobody but its reader, and have it on disk.
 
-    It belongs to the file's owner and group, with the rights that the file gives to them; where there is no
-    file yet, to `owner`, with mode 0600. Raises `CommandFailed`.
+    Its reader is that of the file which is there, else `owner`. Raises `CommandFailed`.
     """
     with _named(path):
-        try:
-            there: os.stat_result | None = os.stat(path)
-        except FileNotFoundError:
-            there = None
+        uid, gid, mode = _for_whom(path, owner)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path + RENEWED)
         new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         file = os.open(path + RENEWED, new, _NOBODY_ELSE)
         try:
-            os.fchmod(file, _NOBODY_ELSE if there is None else there.st_mode & 0o660 | _NOBODY_ELSE)
-            uid, gid = owner or (-1, -1) if there is None else (there.st_uid, there.st_gid)
-            if (uid, gid) not in ((-1, -1), (os.geteuid(), os.getegid())):
+            os.fchmod(file, mode)
+            if (uid, gid) != (os.geteuid(), os.getegid()):
                 os.fchown(file, uid, gid)
             os.write(file, password.encode() + b"\n")
             os.fsync(file)
@@ -145,19 +162,55 @@ def is_open(path: str) -> bool:
 
 @contextlib.contextmanager
 def locked(paths: list[str]) -> Iterator[None]:
-    """Keep other provisioning from the directories of password files. Raises `CommandFailed`."""
+    """Keep other provisioning from the directories of password files. Raises `CommandFailed`.
+
+    One that we may not write to is left out: we change no password there.
+    """
     with contextlib.ExitStack() as stack:
         for directory in sorted({os.path.dirname(os.path.abspath(path)) for path in paths}):
             with _named(directory):
-                handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, handle)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CommandFailed(
-                    f"another provisioning is at work on the passwords in {directory}", "let it end first"
-                ) from error
+                os.stat(directory)
+            if os.access(directory, os.W_OK, effective_ids=True):
+                stack.enter_context(_held(os.path.join(directory, LOCK)))
         yield
+
+
+@contextlib.contextmanager
+def _held(path: str) -> Iterator[None]:
+    """Hold a lock: a file of its own, as whoever may read a file or a directory may lock it. It goes then."""
+    while (handle := _lock(path)) is None:
+        pass
+    try:
+        yield
+    finally:
+        # While it is held still: who has opened it by now finds that it is gone, and makes another.
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        os.close(handle)
+
+
+def _lock(path: str) -> int | None:
+    """Give the open file of a lock that is taken; None where it went meanwhile, with who held it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, _NOBODY_ELSE)
+    except OSError as error:
+        raise CommandFailed(
+            f"the lock {path} cannot be opened ({error.strerror})", "see whose it is, and remove it"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise CommandFailed(
+            f"another provisioning is at work on the passwords in {os.path.dirname(path)}",
+            f"let it end first; where there is none, see who holds {path}",
+        ) from error
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(handle), os.lstat(path)):
+            return handle
+    os.close(handle)
+    return None
 
 
 @contextlib.contextmanager

@@ -1,59 +1,20 @@
 """The plan of a provisioning: from what shall be and what was found at the broker, the steps between them."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pulseshim.account import GUEST
+from pulseshim.doubts import administers, guest_is_there, policies, strangers, topics, troubles, unread
 from pulseshim.grant import Grant
-from pulseshim.password import PasswordHash, Standing
+from pulseshim.inventory import POLICY, PRIORITY, Found, User, Wanted
 from pulseshim.problem import Problem
-from pulseshim.settings import ProvisionSettings, seconds
+from pulseshim.settings import seconds
 
-POLICY = "pulseshim"
-"""The name of the operator policy that limits queues."""
 _QUEUES = "^queue/"
-_PROBE = "queue/anybody/anything"
 
 Request = tuple[str, tuple[str, ...], Mapping[str, Any]]
 """Method, path below `/api` and content of a request to the management API."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What shall be: a virtual host, the grants of users there, the exchanges that are theirs, the limits."""
-
-    vhost: str
-    grants: Sequence[Grant]
-    exchanges: Sequence[str]
-    limits: ProvisionSettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """A user that the broker has. `hash` is what it keeps of the password."""
-
-    tags: tuple[str, ...] = ()
-    hash: PasswordHash = field(default=PasswordHash(), repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What is: at the broker, in the virtual host if it is there, and in the password files.
-
-    All by user, but the operator policies, by their names. `administrator` is who asked.
-    """
-
-    administrator: str
-    has_vhost: bool
-    users: Mapping[str, User]
-    permissions: Mapping[str, Mapping[str, str]]
-    user_limits: Mapping[str, Mapping[str, int]]
-    vhost_limits: Mapping[str, int]
-    policies: Mapping[str, Mapping[str, Any]]
-    passwords: Mapping[str, Standing]
-    open_files: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +35,9 @@ class Step:
 
     def __str__(self) -> str:
         if isinstance(self.was, Mapping) and isinstance(self.becomes, Mapping):
-            changed = [key for key in self.becomes if self.was.get(key) != self.becomes[key]]
-            words = [f"{key} {self.was.get(key, 'none')} becomes {self.becomes[key]}" for key in changed]
+            was, becomes = self.was, self.becomes
+            changed = [key for key in {**becomes, **was} if was.get(key) != becomes.get(key)]
+            words = [f"{key} {was.get(key, 'none')} becomes {becomes.get(key, 'none')}" for key in changed]
         elif isinstance(self.becomes, Mapping):
             words = [f"{key} {value}" for key, value in self.becomes.items()]
         else:
@@ -94,22 +56,24 @@ class Plan:
 def plan(wanted: Wanted, found: Found, *, rotate: Collection[str] = (), delete_guest: bool = False) -> Plan:
     """Give the plan that makes the broker what is wanted; one without steps where it is that already.
 
-    `rotate` holds the users who get new passwords.
+    `rotate` holds the users who get new passwords. Raises `SettingsError` where one of the grants is for who
+    provisions.
     """
     steps = [*_vhost(wanted, found)]
     problems: list[Problem] = []
     for grant in wanted.grants:
         user, renews = found.users.get(grant.user), grant.user in rotate
+        if doubt := administers(grant, found) or unread(grant, found, rotate=renews):
+            problems.append(doubt)
+            continue
         steps += _creation(grant, found) if user is None else _password(grant, user, found, rotate=renews)
         steps += _rights(grant, wanted, found)
-        problems += _troubles(grant, found, rotate=renews)
+        problems += [*troubles(grant, found, rotate=renews), *topics(grant, wanted, found)]
     if GUEST in found.users and delete_guest:
         steps.append(Step(action="delete", subject="user guest", was="there", requests=[_deletion(GUEST)]))
     elif GUEST in found.users:
-        text = "guest is there, whose password everybody knows: on the broker's own host, it is let in"
-        remedy = "pulseshim provision --delete-guest, once nothing logs in as guest any more"
-        problems.append(Problem("user guest", text, remedy, "warning"))
-    return Plan(steps, [*problems, *_strangers(wanted, found), *_policies(found)])
+        problems.append(guest_is_there())
+    return Plan(steps, [*problems, *strangers(wanted, found), *policies(found)])
 
 
 def _vhost(wanted: Wanted, found: Found) -> Iterator[Step]:
@@ -124,14 +88,12 @@ def _vhost(wanted: Wanted, found: Found) -> Iterator[Step]:
         "max-length-bytes": limits.queue_bytes,
         "expires": int(seconds(limits.queue_expires) * 1000),
     }
-    policy = {"pattern": _QUEUES, "apply-to": "queues", **definition}
+    fits: dict[str, Any] = {"pattern": _QUEUES, "apply-to": "queues", "priority": PRIORITY}
     was = found.policies.get(POLICY)
-    known = None if was is None else {**was, **was.get("definition", {})}
-    content = {"pattern": _QUEUES, "apply-to": "queues", "priority": 0, "definition": definition}
+    known = None if was is None else {**{key: was.get(key) for key in fits}, **was.get("definition", {})}
+    content = {**fits, "definition": definition}
     path = ("operator-policies", name, POLICY)
-    yield from _put(
-        f"operator policy {POLICY}", path, known and {k: known.get(k) for k in policy}, policy, content
-    )
+    yield from _put(f"operator policy {POLICY}", path, known, {**fits, **definition}, content)
 
 
 def _put(
@@ -169,7 +131,7 @@ def _limits(
 def _creation(grant: Grant, found: Found) -> Iterator[Step]:
     """Give what makes a user: with the password that is given, or a new one."""
     given = found.passwords.get(grant.user) == "given"
-    what = f"with the password of {grant.password_file or grant.source}" if given else _to_file(grant)
+    what = f"with the password of {grant.password_file or grant.source}" if given else _to_file(grant, found)
     yield Step(
         action="create",
         subject=f"user {grant.user}",
@@ -191,17 +153,7 @@ def _password(grant: Grant, user: User, found: Found, *, rotate: bool) -> Iterat
             login="renewed",
             user=grant.user,
         )
-    if rotate and grant.password_file:
-        subject = f"password of {grant.user}"
-        yield Step(
-            action="renew",
-            subject=subject,
-            was="there",
-            becomes=_to_file(grant),
-            login="new",
-            user=grant.user,
-        )
-    if user.tags and not (rotate and grant.password_file):
+    if user.tags:
         content = {"password_hash": user.hash.text, "hashing_algorithm": user.hash.algorithm, "tags": ""}
         yield Step(
             action="change",
@@ -210,10 +162,20 @@ def _password(grant: Grant, user: User, found: Found, *, rotate: bool) -> Iterat
             becomes={"tags": "none"},
             requests=[("PUT", ("users", grant.user), content)],
         )
+    if rotate and grant.password_file:
+        yield Step(
+            action="renew",
+            subject=f"password of {grant.user}",
+            was="there",
+            becomes=_to_file(grant, found),
+            login="new",
+            user=grant.user,
+        )
 
 
-def _to_file(grant: Grant) -> str:
-    return f"a new password goes to {grant.password_file}"
+def _to_file(grant: Grant, found: Found) -> str:
+    reader = found.readers.get(grant.user)
+    return f"a new password goes to {grant.password_file}" + (f" ({reader})" if reader else "")
 
 
 def _rights(grant: Grant, wanted: Wanted, found: Found) -> Iterator[Step]:
@@ -228,56 +190,3 @@ def _rights(grant: Grant, wanted: Wanted, found: Found) -> Iterator[Step]:
 
 def _deletion(user: str) -> Request:
     return ("DELETE", ("users", user), {})
-
-
-def _troubles(grant: Grant, found: Found, *, rotate: bool) -> Iterator[Problem]:
-    """Give what is wrong with a user's password and no step may put right: it may work for somebody else."""
-    subject, standing = f"password of {grant.user}", found.passwords.get(grant.user)
-    again = f"pulseshim provision --rotate-only {grant.user}"
-    if rotate and not grant.password_file:
-        remedy = f"name a file in the settings instead, or change {grant.source} and the broker by hand"
-        yield Problem(subject, f"it comes from {grant.source} and cannot be renewed", remedy)
-    elif rotate or grant.user not in found.users:
-        pass
-    elif standing == "wrong":
-        text = f"the broker has another than {grant.password_file or grant.source}"
-        yield Problem(subject, text, f"put the right one there, or give a new one: {again}")
-    elif standing == "none" and grant.prefixes:
-        text = f"the user is there and {grant.password_file} is not"
-        yield Problem(subject, text, f"put the password there, or give a new one: {again}")
-    if grant.password_file in found.open_files:
-        text = f"others than its owner may read or write {grant.password_file}"
-        yield Problem(subject, text, f"chmod 600 {grant.password_file}, then {again}")
-
-
-def _strangers(wanted: Wanted, found: Found) -> Iterator[Problem]:
-    """Give who may publish to our exchanges or change them, and is neither of us nor an administrator."""
-    known = {grant.user for grant in wanted.grants if grant.prefixes} | {found.administrator, GUEST}
-    for name, permission in sorted(found.permissions.items()):
-        if name in known or "administrator" in found.users.get(name, User()).tags:
-            continue
-        for what, may in (("write", "write to"), ("configure", "delete")):
-            reached = [each for each in wanted.exchanges if _reaches(permission.get(what, ""), each)]
-            if reached:
-                text = f"{name} may {may} {', '.join(reached)}, and is no account of the settings"
-                remedy = f"rabbitmqctl clear_permissions -p {wanted.vhost} {name}, or name it in the settings"
-                yield Problem(f"user {name}", text, remedy)
-                break
-
-
-def _reaches(pattern: str, name: str) -> bool:
-    """Say whether a pattern of permissions fits a name; one that only Erlang understands is taken to."""
-    try:
-        return re.search(pattern or "^$", name) is not None
-    except re.error:
-        return True
-
-
-def _policies(found: Found) -> Iterator[Problem]:
-    """Give the operator policies that may stand before ours: of several that fit, one alone holds."""
-    for name, policy in sorted(found.policies.items()):
-        fits = policy.get("apply-to") != "exchanges" and _reaches(policy.get("pattern", ""), _PROBE)
-        if name != POLICY and fits and policy.get("priority", 0) >= 0:
-            text = f"it applies to queues queue/… instead of the operator policy {POLICY}"
-            remedy = "give it a priority below 0, or a pattern that leaves them out"
-            yield Problem(f"operator policy {name}", text, remedy, "warning")

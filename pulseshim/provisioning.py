@@ -1,12 +1,24 @@
 """Provisioning: what there is at the broker, and the steps of a plan taken there."""
 
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pulseshim.grant import Grant
-from pulseshim.password import SALT_BYTES, PasswordHash, existing, hashed, is_open, prepare, settle, standing
-from pulseshim.plan import Found, Step, User
+from pulseshim.inventory import Found, User
+from pulseshim.password import (
+    SALT_BYTES,
+    PasswordHash,
+    existing,
+    hashed,
+    is_open,
+    prepare,
+    reader,
+    settle,
+    standing,
+)
+from pulseshim.plan import Step
 
 if TYPE_CHECKING:
     from pulseshim.management import Management  # what it imports may be missing, `provision` says so
@@ -18,8 +30,11 @@ Owner = tuple[int, int] | None
 _PASSWORD_BYTES = 32
 
 
-def find(broker: "Management", vhost: str, grants: Sequence[Grant]) -> Found:
-    """Give what there is: at the broker as far as a plan looks at it, and in the files of passwords."""
+def find(broker: "Management", vhost: str, grants: Sequence[Grant], *, owner: Owner, store: str) -> Found:
+    """Give what there is: at the broker as far as a plan looks at it, and in the files of passwords.
+
+    New files are for `owner`, who is that of the store; None where there is no store.
+    """
     users = {row["name"]: _user(row) for row in broker.get("users")}
     has_vhost = bool(broker.get("vhosts", vhost))
     there = {grant.user: users.get(grant.user) for grant in grants}
@@ -31,6 +46,10 @@ def find(broker: "Management", vhost: str, grants: Sequence[Grant]) -> Found:
             row["user"]: {what: row[what] for what in ("configure", "write", "read")}
             for row in (broker.get("vhosts", vhost, "permissions") if has_vhost else [])
         },
+        topic_permissions={
+            (row["user"], row["exchange"]): {what: row[what] for what in ("write", "read")}
+            for row in (broker.get("vhosts", vhost, "topic-permissions") if has_vhost else [])
+        },
         user_limits={row["user"]: row["value"] for row in broker.get("user-limits")},
         vhost_limits=next((row["value"] for row in broker.get("vhost-limits", vhost)), {}),
         policies={row["name"]: row for row in broker.get("operator-policies", vhost)},
@@ -39,6 +58,13 @@ def find(broker: "Management", vhost: str, grants: Sequence[Grant]) -> Found:
             for grant, user in zip(grants, there.values(), strict=True)
         },
         open_files=frozenset(grant.password_file for grant in grants if is_open(grant.password_file)),
+        readers={
+            grant.user: reader(grant.password_file, owner)
+            for grant in grants
+            # A consumer's file is for who provisions to hand over.
+            if owner or not grant.prefixes or os.path.exists(grant.password_file)
+        },
+        missing_store="" if owner else store,
     )
 
 

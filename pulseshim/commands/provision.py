@@ -14,8 +14,9 @@ from pulseshim.commands.session import Session, fail
 from pulseshim.commands.terminal import say
 from pulseshim.errors import SettingsError
 from pulseshim.grant import by_certificate, consumer, publishers
+from pulseshim.inventory import Wanted
 from pulseshim.password import locked
-from pulseshim.plan import Plan, Step, Wanted, plan
+from pulseshim.plan import Plan, Step, plan
 from pulseshim.problem import Problem
 from pulseshim.provisioning import find, take
 from pulseshim.runtime import exchange_accounts
@@ -75,13 +76,15 @@ def command(
             )
         if not dry_run:
             stack.enter_context(locked([g.password_file for g in wanted.grants if g.password_file]))
-        found = find(broker, wanted.vhost, wanted.grants)
+        owner = _reader(session)
+        store = str(session.settings.directory)
+        found = find(broker, wanted.vhost, wanted.grants, owner=owner, store=store)
         made = plan(wanted, found, rotate=renewed, delete_guest=delete_guest)
         made = Plan(made.steps, [*doubts, *made.problems])
         taken: list[Step] = []
         for step in made.steps:
             if not dry_run:
-                take(step, broker, wanted.grants, owner=_reader(session))
+                take(step, broker, wanted.grants, owner=owner)
             taken.append(step)
             if not as_json:
                 say(str(step))
@@ -141,11 +144,16 @@ def _management(session: Session) -> "Management":
 
 
 def _reader(session: Session) -> tuple[int, int] | None:
-    """Give who reads the password files: the owner of the store, where it is root who provisions."""
-    directory = session.settings.directory
-    if os.geteuid() != 0 or not directory.exists():
+    """Give who reads the password files: who provisions or, where that is root, the owner of the store.
+
+    None where there is no store to tell.
+    """
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    try:
+        owner = session.settings.directory.stat()
+    except OSError:
         return None
-    owner = directory.stat()
     return owner.st_uid, owner.st_gid
 
 

@@ -29,13 +29,15 @@ class Administration:
         self.git = root / "git-password"
         self.hg = root / "hg-password"
         self._capsys = capsys
+        self.store = root / "store"
+        self.store.mkdir()
         patch.setenv("PULSESHIM_CONFIG", str(root / "pulseshim.toml"))
         self.configure()
 
     def configure(self, *, git: str = "gitpushes", extra: str = "", provision: str = "") -> None:
         """Write the settings; `extra` opens further tables."""
         (self.root / "pulseshim.toml").write_text(
-            f'[store]\ndirectory = "{self.root / "store"}"\n'
+            f'[store]\ndirectory = "{self.store}"\n'
             f'[provision]\nurl = "http://127.0.0.1:{self.node.management_port}"\n{provision}\n'
             f'[broker]\nurl = "{self.node.url(self.vhost)}"\n'
             f'user = "{git}"\npassword_file = "{self.git}"\n'

@@ -166,6 +166,46 @@ def test_drift_is_named_and_put_right(admin: Administration) -> None:
     admin.log_in("hgpushes", admin.hg).close()
 
 
+def test_an_operator_policy_of_ours_that_was_changed_is_put_right(admin: Administration) -> None:
+    """Another had come to stand before it, and it had more to say than we let it."""
+    admin.provision()
+    before = admin.look()
+    ours = next(row for row in before["operator-policies"] if row["name"] == "pulseshim")
+    drifted = {**ours, "priority": -9, "definition": {**ours["definition"], "message-ttl": 1}}
+    admin.node.api("PUT", f"operator-policies/{admin.vhost}/pulseshim", drifted)
+    other = {"pattern": ".*", "apply-to": "queues", "priority": -5, "definition": {"max-length": 1}}
+    admin.node.api("PUT", f"operator-policies/{admin.vhost}/other", other)
+
+    code, output = admin.provision()
+    again = admin.provision()
+
+    assert code == 0
+    assert "change operator policy pulseshim: priority -9 becomes 0, message-ttl 1 becomes none" in output
+    assert (again[0], again[1].splitlines()[-1]) == (0, "nothing to change")
+    admin.node.api("DELETE", f"operator-policies/{admin.vhost}/other")
+    assert admin.look() == before
+
+
+def test_topic_permissions_that_refuse_what_we_publish_are_told(admin: Administration) -> None:
+    """With the command that takes them away; what refuses a user is left to a person."""
+    admin.provision()
+    limited = {"exchange": GIT, "write": "^other", "read": ".*"}
+    admin.node.api("PUT", f"topic-permissions/{admin.vhost}/gitpushes", limited)
+    with admin.log_in("gitpushes", admin.git) as git:
+        git.channel().exchange_declare(GIT, "topic", durable=True, auto_delete=False)
+        refuses = refused(git, lambda channel: channel.basic_publish(amqp.Message(b"news"), GIT, "key"))
+
+    code, output = admin.provision()
+    remedy = output.partition("rabbitmqctl ")[2].splitlines()[0]
+    admin.node.ctl(*remedy.split())
+    again = admin.provision()
+
+    assert refuses
+    assert code == 1
+    assert f"error: topic permissions of gitpushes: on {GIT}, they are write '^other'" in output
+    assert (again[0], again[1].splitlines()[-1]) == (0, "nothing to change")
+
+
 def test_strangers_who_may_publish_as_us_are_told(admin: Administration) -> None:
     """A user who may write to our exchanges, or delete them, makes the exit code 1; an administrator may."""
     admin.provision()

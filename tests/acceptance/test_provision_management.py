@@ -42,6 +42,40 @@ def test_guest_is_told_and_deleted_on_request(admin: Administration) -> None:
     assert again == (0, "nothing to change\n")
 
 
+def test_who_provisions_keeps_the_right_to(admin: Administration) -> None:
+    """Settings that make it an account are refused, before anything is changed."""
+    admin.node.api("PUT", "users/boss", {"password": "boss-secret", "tags": "administrator"})
+    (admin.root / "boss-password").write_text("boss-secret\n")
+    admin.configure(git="boss", provision=f'user = "boss"\npassword_file = "{admin.root / "boss-password"}"')
+    before = admin.look()
+
+    codes = [admin.provision(*options)[0] for options in ([], ["--dry-run"], ["--rotate"])]
+    output = admin.provision()[1]
+
+    assert codes == [2, 2, 2]
+    assert output.splitlines() == [
+        "pulseshim: boss is the administrator who provisions, so it is no account and no consumer",
+        "  provision as another (provision.user), or give the account or the consumer another user",
+    ]
+    assert admin.look() == before
+
+
+def test_an_administrator_stays_one(admin: Administration) -> None:
+    """Neither as a consumer nor by a rotation does it lose its tag or its password; the others are done."""
+    admin.node.api("PUT", "users/root", {"password": "root-secret", "tags": "administrator"})
+    before = next(user for user in admin.look()["users"] if user["name"] == "root")
+    consumer = ("--consumer", "root", "--passwords", str(admin.root))
+
+    code, output = admin.provision(*consumer)
+    rotated, _ = admin.provision(*consumer, "--rotate")
+
+    assert (code, rotated) == (1, 1)
+    assert "error: user root: root is an administrator of the broker, and is left as it is" in output
+    assert next(user for user in admin.look()["users"] if user["name"] == "root") == before
+    assert not (admin.root / "root").exists()
+    admin.log_in("gitpushes", admin.git).close()
+
+
 def admin_without_guest(admin: Administration, *arguments: str) -> tuple[int, str]:
     """Provision while guest, as whom the test looks at the broker, may be gone."""
     code = run(["provision", *arguments])

@@ -1,5 +1,8 @@
 """`provision` and passwords: made, renewed by `--rotate` alone, and told to nobody."""
 
+import os
+import stat
+
 import pytest
 
 from pulseshim.account import Account
@@ -39,6 +42,26 @@ def test_a_file_that_is_there_gives_the_new_user_its_password(admin: Administrat
     assert f"create user gitpushes: with the password of {admin.git}" in output
     assert admin.git.read_text() == "chosen by hand\n"
     admin.log_in("gitpushes", admin.git).close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a password for another")
+def test_root_makes_no_password_for_nobody_knows_whom(admin: Administration) -> None:
+    """The owner of the store reads it: where there is none yet, that is said, and a later run goes on."""
+    admin.store.rmdir()
+    dry, shown = admin.provision("--dry-run")
+    code, output = admin.provision()
+    left = (admin.git.exists(), [user["name"] for user in admin.node.api("GET", "users")])
+    admin.store.mkdir()
+    os.chown(admin.store, 65534, 65534)
+    later, told = admin.provision()
+
+    sentence = f"error: password of gitpushes: who reads {admin.git} is not known: the store {admin.store}"
+    assert (dry, code, later) == (1, 1, 0)
+    assert sentence in shown
+    assert sentence in output
+    assert left == (False, ["guest"])
+    assert f"create user gitpushes: a new password goes to {admin.git} (owner nobody, mode 0600)" in told
+    assert (admin.git.stat().st_uid, stat.S_IMODE(admin.git.stat().st_mode)) == (65534, 0o600)
 
 
 def test_a_rotation_that_was_killed_is_ended_by_the_next_run(admin: Administration) -> None:

@@ -32,6 +32,7 @@ class Office:
 
         `trusting` is a line of the table `[provision]`, with the authority's file for `{}`.
         """
+        (self.directory / "store").mkdir(exist_ok=True)
         ca_file = self.directory / "ca.pem"
         self.authority.cert_pem.write_to_path(ca_file)
         port = self.proxies(self.vhost.node.management_port, certificate).port

@@ -1,13 +1,15 @@
 """Passwords: their hashes as RabbitMQ makes them, and files that are never half written or anybody's."""
 
+import fcntl
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from pulseshim.errors import CommandFailed, SettingsError
-from pulseshim.password import PasswordHash, hashed, is_open, locked, matches, prepare, settle, standing
+from pulseshim.password import LOCK, PasswordHash, hashed, is_open, locked, matches, prepare, settle, standing
 
 # The example of https://www.rabbitmq.com/docs/passwords: "test12", with the salt 908D C60A.
 EXAMPLE = PasswordHash("kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR")
@@ -124,3 +126,64 @@ def test_two_cannot_provision_the_same_passwords_at_once(tmp_path: Path) -> None
         pass
     with locked(paths):
         pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_who_may_read_the_directory_keeps_nobody_from_provisioning(tmp_path: Path) -> None:
+    """Whoever reads something may lock it: what is locked is a file of nobody else's, whatever the umask."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    before = os.umask(0)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        with locked([str(tmp_path / "password")]):
+            mode = stat.S_IMODE((tmp_path / LOCK).stat().st_mode)
+    finally:
+        os.umask(before)
+        os.close(directory)
+
+    assert mode == 0o600
+
+
+def test_a_lock_that_somebody_planted_is_not_followed(tmp_path: Path) -> None:
+    """It is named, and what it leads to stays as it is; a pipe holds nobody up."""
+    (tmp_path / LOCK).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CommandFailed, match=re.escape(LOCK)), locked([str(tmp_path / "password")]):
+        pass
+    elsewhere = (tmp_path / "elsewhere").exists()
+    (tmp_path / LOCK).unlink()
+    os.mkfifo(tmp_path / LOCK)
+    with locked([str(tmp_path / "password")]):
+        pass
+
+    assert not elsewhere
+
+
+def test_a_lock_that_went_with_who_held_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opened the file just before it was removed would hold what the next one no longer sees."""
+    paths, flock = [str(tmp_path / "password")], fcntl.flock
+    opened: list[int] = []
+
+    def flock_late(file: int, how: int) -> None:
+        if not opened:
+            (tmp_path / LOCK).unlink()
+        opened.append(file)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with locked(paths):
+        shown = (tmp_path / LOCK).exists()
+        with pytest.raises(CommandFailed, match="another provisioning"), locked(paths):
+            pass
+
+    assert shown
+    assert len(opened) == 3
+
+
+def test_a_directory_that_we_may_only_read_needs_no_lock(unprivileged: Path) -> None:
+    """No password is changed there, and the rest of a provisioning need not wait for one that is."""
+    unprivileged.chmod(0o500)
+
+    with locked([str(unprivileged / "password")]):
+        assert os.listdir(unprivileged) == []

@@ -3,9 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from pulseshim.errors import SettingsError
 from pulseshim.grant import Grant
+from pulseshim.inventory import Found, User, Wanted
 from pulseshim.password import PasswordHash
-from pulseshim.plan import Found, Plan, User, Wanted, plan
+from pulseshim.plan import Plan, plan
 from pulseshim.settings import ProvisionSettings
 
 GIT = Grant(user="git", prefixes=("git",), password_file="/etc/git", source="broker.password_file")
@@ -16,6 +20,7 @@ EMPTY = Found(
     has_vhost=False,
     users={"admin": User(tags=("administrator",))},
     permissions={},
+    topic_permissions={},
     user_limits={},
     vhost_limits={},
     policies={},
@@ -95,6 +100,56 @@ def test_taking_tags_away_keeps_the_password() -> None:
     assert "the hash" not in repr(step) + str(step)
 
 
+@pytest.mark.parametrize(("found", "rotate"), [(EMPTY, []), (reached(), ["git"])])
+def test_no_password_is_made_for_nobody_knows_whom(found: Found, rotate: list[str]) -> None:
+    """Without a store, root cannot tell whose the file shall be; one that is there says so."""
+    unknown = replace(found, missing_store="/var/lib/pulseshim", readers={"reader": "owner root, mode 0600"})
+    known = replace(unknown, readers={"git": "owner git, mode 0640"})
+    wanted = replace(WANTED, grants=[GIT, READER])
+
+    left, made = plan(wanted, unknown, rotate=rotate), plan(WANTED, known, rotate=rotate)
+
+    assert [step.user for step in left.steps if step.login] == ["reader"]
+    assert not any("git" in step.subject for step in left.steps)
+    assert [problem.subject for problem in left.problems] == ["password of git"]
+    assert [step.becomes for step in made.steps if step.login] == [
+        "a new password goes to /etc/git (owner git, mode 0640)"
+    ]
+    assert made.problems == []
+
+
+def test_a_rotation_takes_no_tags_untold() -> None:
+    """They go in a step of their own, before the password is renewed, which leaves none."""
+    found = replace(reached(), users={"git": User(tags=("management",), hash=PasswordHash("hash"))})
+
+    steps = plan(WANTED, found, rotate=["git"]).steps
+
+    assert [str(step) for step in steps] == [
+        "change user git: tags management becomes none",
+        "renew password of git: a new password goes to /etc/git",
+    ]
+
+
+@pytest.mark.parametrize("rotate", [[], ["git"]])
+@pytest.mark.parametrize("standing", ["none", "right", "renewed", "wrong"])
+def test_an_administrator_is_left_as_it_is(rotate: list[str], standing: Any) -> None:
+    """No tag, right, limit or password of one is touched, whatever was found: it is a person's to judge."""
+    users = {**reached().users, "git": User(tags=("policymaker", "administrator"))}
+    found = replace(reached(), users=users, permissions={}, user_limits={}, passwords={"git": standing})
+
+    made = plan(WANTED, found, rotate=rotate)
+
+    assert made.steps == []
+    assert [(each.subject, each.severity) for each in made.problems] == [("user git", "error")]
+    assert made.problems[0].remedy.endswith("rabbitmqctl set_user_tags git")
+
+
+def test_who_provisions_is_no_account() -> None:
+    """Its grant would take its own right to go on: nothing at all is planned."""
+    with pytest.raises(SettingsError, match="git is the administrator who provisions"):
+        plan(WANTED, replace(EMPTY, administrator="git"))
+
+
 def test_a_rotation_renews_each_password_once() -> None:
     """Also where it was half renewed before, which is ended first."""
     half = replace(reached(), passwords={"git": "renewed"})
@@ -166,6 +221,47 @@ def test_another_operator_policy_that_stands_before_ours_is_a_warning() -> None:
     (problem,) = plan(WANTED, replace(reached(), policies=policies)).problems
 
     assert problem.subject == "operator policy other"
+
+
+def test_our_operator_policy_is_as_we_set_it_and_no_more() -> None:
+    """Its priority counts, and so does what it says beside: each is told, and put back."""
+    ours = reached().policies["pulseshim"]
+    drifted = {**ours, "priority": -9, "definition": {**ours["definition"], "message-ttl": 1}}
+    ahead = {"pattern": ".*", "apply-to": "queues", "priority": -5, "definition": {}}
+    found = replace(reached(), policies={"pulseshim": drifted, "ahead": ahead})
+
+    made = plan(WANTED, found)
+
+    assert [str(step) for step in made.steps] == [
+        "change operator policy pulseshim: priority -9 becomes 0, message-ttl 1 becomes none"
+    ]
+    assert [content for step in made.steps for _, _, content in step.requests] == [ours]
+    assert made.problems == []
+
+
+@pytest.mark.parametrize(
+    ("user", "exchange", "write", "read", "severities"),
+    [
+        ("git", "exchange/git/v1", "^git", ".*", ["error"]),
+        ("git", "exchange/git/v1", "", "", ["error"]),
+        ("git", "exchange/git/v1", ".*", "^git", ["warning"]),
+        ("git", "exchange/git/v1", ".*", ".*", []),
+        ("reader", "exchange/git/v1", "^git", "^git", ["warning"]),
+        ("git", "exchange/other/v1", "^git", "^git", []),
+        ("stranger", "exchange/git/v1", "^git", "^git", []),
+    ],
+)
+def test_a_topic_permission_that_refuses_routing_keys_is_a_problem(
+    user: str, exchange: str, write: str, read: str, severities: list[str]
+) -> None:
+    """An error where it is for who publishes there; where it limits what can be bound, a warning."""
+    wanted = replace(WANTED, grants=[GIT, READER])
+    found = replace(reached(wanted), topic_permissions={(user, exchange): {"write": write, "read": read}})
+
+    made = plan(wanted, found)
+
+    assert made.steps == []
+    assert [problem.severity for problem in made.problems] == severities
 
 
 def test_a_password_that_others_may_read_is_a_problem() -> None:
