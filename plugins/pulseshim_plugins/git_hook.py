@@ -68,6 +68,11 @@ def install(repository: Path, *, spool: Path, interpreter: str, drain: Sequence[
     before = _state(place)
     if before.version == "edited":
         raise CommandFailed(f"{place.path} was edited since it was installed", _how_to_replace(before))
+    if before.is_ours and place.path.is_symlink():
+        raise CommandFailed(
+            f"{place.path} leads to {place.path.resolve()}, which is pulseshim's and runs for others, too",
+            "nothing is to be done for it to run here; to bring it up to date, install it where it is",
+        )
     previous = b"" if before.previous is None else os.fsencode(before.previous.name)
     with _directory(place, make=True) as directory:
         if before.version == "foreign":
@@ -141,7 +146,7 @@ def _state(place: HookPlace) -> HookState:
         executable=executable,
         spool=os.fsdecode(hook.spool),
         drain=tuple(os.fsdecode(word) for word in hook.drain),
-        previous=place.path.with_name(os.fsdecode(hook.previous)) if hook.previous else None,
+        previous=place.path.resolve().with_name(os.fsdecode(hook.previous)) if hook.previous else None,
         interpreter=hook.interpreter,
     )
 

@@ -123,7 +123,9 @@ class Shell:
         raise AssertionError(f"the shell ended: {command}\n{''.join(lines)}")
 
     def _moved(self, text: str) -> str:
-        text = re.sub(r"(?<![\w.*/])/(srv/git|etc/pulseshim|var/lib/pulseshim)\b", rf"{self._root}/\1", text)
+        text = re.sub(
+            r"(?<![\w.*/])/(srv/git|srv/hg|etc/pulseshim|var/lib/pulseshim)\b", rf"{self._root}/\1", text
+        )
         text = text.replace('"https://bugzilla.example.org"', f'"{self._bugzilla}"')
         return re.sub(r'"amqps?://(pulse\.example\.org|localhost)/"', f'"{self._url}"', text)
 

@@ -253,3 +253,30 @@ def test_a_hook_put_over_ours_is_not_lost(server: "GitServer", write_hook: Write
     assert hook.read_text() == "#!/bin/sh\n# newer\n"
     assert hook.with_name(PREVIOUS).read_text() == LOOK
     assert show(repository).version == "foreign"
+
+
+def test_a_link_to_an_installed_hook_is_not_installed_over(
+    server: "GitServer", write_hook: WriteHook
+) -> None:
+    """It runs already, and what was before it runs after it; without it, nobody would run that any longer."""
+    repository, other = server.init("project.git", "--bare"), server.init("other.git", "--bare")
+    kept = write_hook(repository / "hooks" / "post-receive", LOOK).with_name(PREVIOUS)
+    server.install(repository)
+    hook = other / "hooks" / "post-receive"
+    hook.parent.mkdir()
+    hook.symlink_to(repository / "hooks" / "post-receive")
+    clone = server.clone(other)
+
+    with pytest.raises(
+        CommandFailed, match=f"leads to {repository}/hooks/post-receive, which is pulseshim's"
+    ):
+        server.install(other)
+    shown = show(other)
+    said = server.push(clone)
+    remove(other)
+
+    assert (shown.version, shown.previous) == ("current", kept)
+    assert "said on stdout" in said
+    assert len(server.invocations()) == 1
+    assert not os.path.lexists(hook)
+    assert kept.exists()
