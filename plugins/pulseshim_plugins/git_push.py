@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pulseshim import Invocation, State, readable, seconds
-from pulseshim_plugins.git_belief import check_push
+from pulseshim_plugins.git_belief import check_history, check_push
 from pulseshim_plugins.git_description import describe
 from pulseshim_plugins.git_gap import fill
 from pulseshim_plugins.git_objects import current_refs
@@ -97,6 +97,8 @@ def _next_push(
         log.info("refs changed unannounced", extra={"repository": path, "refs": len(elsewhere)})
     claimed = next((user for name in _USERS if (user := invocation.environ.get(name))), "")
     updates = describe(repository, lines, announced, options.max_bytes)
+    # Once more, since it may have been changed to lead elsewhere just before it was read.
+    check_history(invocation, repository, options)
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
     news = [line for line in lines if not (late and line.ref in elsewhere)]
