@@ -52,7 +52,7 @@ def _described(
     forced = _forced(repository, complete, old, new, doubtful, lost)
     commits = _commits(repository, history, max_bytes)
     annotated = (line.new for line in lines if line.new and _type(line.new, found) == "tag")
-    tags = read_tags(repository, annotated, max_bytes)
+    tags = read_tags(repository, annotated, max_bytes // 8, 4 * max_bytes)
     return tuple(
         RefUpdate(
             ref=line.ref,

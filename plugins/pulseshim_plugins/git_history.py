@@ -202,11 +202,11 @@ def _tokens(output: IO[bytes], limit: int) -> Iterator[list[str]]:
         if end >= 0:
             yield data[:end].decode("utf-8", "surrogateescape").split("\0")
         if len(rest) > limit:
-            rest = _whole_characters(rest)
+            rest = whole_characters(rest)
             dropping = True
 
 
-def _whole_characters(data: bytes) -> bytes:
+def whole_characters(data: bytes) -> bytes:
     """Give bytes without a character of UTF-8 that is cut off at their end."""
     end = len(data)
     while end and data[end - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - the bits of a byte that continues one
