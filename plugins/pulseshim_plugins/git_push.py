@@ -60,7 +60,7 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
     if not url:
         if not baseline:
             state.count("private")
-        if record or public_url(repository.path, None, options.repositories):
+        if record or (repository.exists and public_url(repository.path, None, options.repositories)):
             # Remembered, so that it is private when it is gone, too. What it announced is not kept up
             # meanwhile: its refs are looked at again when it no longer is private.
             state.set(f"repository:{path}", {**record, "url": ""})
@@ -165,13 +165,12 @@ def git_directory(cwd: str) -> str:
 def _url(
     invocation: Invocation, repository: Repository, record: Mapping[str, str], options: GitOptions
 ) -> str:
-    """Give the public URL of a repository; of one that is gone, the last that is known."""
-    exists = repository.exists
-    if not exists and "url" in record:
-        return record["url"]
+    """Give the public URL of a repository; of one that is gone, the last that is known, "" where none is."""
+    if not repository.exists:
+        return record.get("url", "")
     file = os.path.join(repository.path, "config")
     before = os.lstat(file) if os.path.lexists(file) else None
-    own = repository.setting("pulseshim.url") if exists else None
+    own = repository.setting("pulseshim.url")
     try:
         url = public_url(repository.path, own, options.repositories)
         if own and before and invocation.owner is not None and url != _mapped(repository.path, options):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def test_a_deleted_repository_still_has_its_push_told(pushes: "Pushes") -> None:
     """What the hook recorded goes out, with nothing guessed."""
+    pushes.read(pushes.recorded(b"", {}, "baseline"))
     tip = pushes.commit("One")
     recorded = pushes.push("main")
     shutil.rmtree(pushes.bare)
@@ -42,6 +43,25 @@ def test_a_repository_that_moved_keeps_its_url(pushes: "Pushes") -> None:
     (payload,) = pushes.read(recorded)
 
     assert (payload["repo_url"], payload["push_id"]) == ("https://other.example.org/own", 2)
+
+
+def test_a_repository_that_was_gone_before_it_was_looked_at_is_private(pushes: "Pushes") -> None:
+    """Nobody knows what its own configuration said. Once it is back, it is as it says."""
+    pushes.git("config", "pulseshim.url", "", cwd=pushes.bare)
+    pushes.commit("Secret")
+    first = pushes.push("main")
+    pushes.bare.rename(pushes.root / "renamed.git")
+
+    payloads = pushes.read(pushes.recorded(b"", {}, "baseline"), first)
+
+    assert payloads == []
+    assert pushes.state.counts == {"private": 1}
+    assert pushes.state.entries == {}
+
+    (pushes.root / "renamed.git").rename(pushes.bare)
+    pushes.git("config", "--unset", "pulseshim.url", cwd=pushes.bare)
+    (payload,) = pushes.read(pushes.push("main:public"))
+    assert payload["updates"][0]["ref"] == "refs/heads/public"
 
 
 def test_collected_objects_do_not_stop_a_push(pushes: "Pushes") -> None:
@@ -195,13 +215,13 @@ def test_a_url_without_host_or_path_is_an_error_to_correct(pushes: "Pushes", url
 
 
 def test_a_directory_that_is_no_repository_is_one_that_is_gone(pushes: "Pushes") -> None:
-    """An invocation that names any other directory reads nothing there."""
+    """An invocation that names any other directory reads nothing there, and tells nothing."""
     recorded = replace(
         pushes.recorded(f"{pushes.zero} {'1' * 40} refs/heads/x\n".encode()), cwd=str(pushes.root)
     )
 
-    with pytest.raises(GitFailed, match="without host or path"):
-        pushes.read(recorded)
+    assert pushes.read(recorded) == []
+    assert pushes.state.counts == {"private": 1}
 
 
 @pytest.fixture
