@@ -102,9 +102,10 @@ def _next_push(
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
     news = [line for line in lines if not (late and line.ref in elsewhere)]
-    ahead, gaps = fill(state.get(f"gaps:{path}"), announced, news if known else [], recorded_at)
+    told, gaps = (announced, state.get(f"gaps:{path}")) if known else ({}, {})
+    ahead, gaps = fill(gaps, told, news, recorded_at, late=late)
     state.set(f"gaps:{path}", gaps)
-    state.set(f"refs:{path}", _after(announced, ahead if known else news))
+    state.set(f"refs:{path}", _after(announced, ahead))
     remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(latest)}
     state.set(f"repository:{path}", remembered)
     return GitPush(

@@ -51,6 +51,30 @@ def test_a_parked_push_that_comes_late_sets_nothing_back(pushes: "Pushes") -> No
     assert pushes.state.get(f"refs:{pushes.bare}") == {"refs/heads/main": three}
 
 
+@pytest.mark.parametrize(("steps", "known"), [(2, True), (3, True), (2, False)])
+def test_a_parked_push_from_a_value_that_the_ref_came_back_to_sets_nothing_back(
+    pushes: "Pushes", steps: int, *, known: bool
+) -> None:
+    """What it began with is what the ref is now, but only because of later pushes."""
+    one = pushes.commit("One")
+    first = recorded_earlier(pushes.push("main"), minutes=40)
+    if known:
+        pushes.read(first)
+    parked = []
+    for minutes in (30, 20)[: steps - 1]:
+        pushes.commit("Aside")
+        parked.append(recorded_earlier(pushes.push("main"), minutes=minutes))
+    back = recorded_earlier(pushes.push(f"+{one}:main"), minutes=10)
+
+    payloads = pushes.read(back, *parked)
+
+    assert [len(ids(payload)) for payload in payloads] == [0, *[1] * (steps - 1)]
+    assert drifted(pushes) == []
+    pushes.commit("Aside again")
+    pushes.read(pushes.push("main"))
+    assert drifted(pushes) == []
+
+
 @pytest.mark.parametrize("at_reading", [False, True])
 @pytest.mark.parametrize("minutes", [1, 23 * 60])
 def test_after_a_clock_that_was_ahead_nothing_is_told_twice(
