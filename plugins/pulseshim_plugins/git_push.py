@@ -70,8 +70,11 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
         check_push(invocation, repository, lines, options)
         remember_believed(invocation, state, path, options.trusted_users)
     if baseline:
-        state.set(f"refs:{path}", refs)
-        state.set(f"repository:{path}", {"push_id": "0", **record, "url": url})
+        late, latest = _order(record, _recorded_at(invocation), time.time_ns() // 1000)
+        if not (late and record.get("url")):
+            state.set(f"refs:{path}", refs)
+        remembered = {"push_id": "0", **record, "url": url, "recorded_at": str(latest)}
+        state.set(f"repository:{path}", remembered)
         return []
     return [_next_push(invocation, state, repository, lines, url, options)] if lines else []
 
@@ -89,7 +92,7 @@ def _next_push(
     record = state.get(f"repository:{path}")
     known = bool(record.get("url"))
     announced = state.get(f"refs:{path}") if known else _refs_before(repository, invocation, lines)
-    recorded_at = int(invocation.recorded_at.timestamp() * 1_000_000)
+    recorded_at = _recorded_at(invocation)
     late, latest = _order(record, recorded_at, time.time_ns() // 1000)
     elsewhere = {line.ref for line in lines if known and announced.get(readable(line.ref)) != line.old}
     if elsewhere and not late:
@@ -118,6 +121,11 @@ def _next_push(
         options=_push_options(invocation.environ),
         updates=updates,
     )
+
+
+def _recorded_at(invocation: Invocation) -> int:
+    """Give when an invocation was recorded, in microseconds since 1970."""
+    return int(invocation.recorded_at.timestamp() * 1_000_000)
 
 
 def _order(record: Mapping[str, str], recorded_at: int, now: int) -> tuple[bool, int]:
