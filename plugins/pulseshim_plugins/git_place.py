@@ -131,8 +131,10 @@ def _hooks_directory(git_dir: Path) -> tuple[Path, str, bool]:
 
 
 def references(git_dir: Path) -> bytes:
-    """Give every ref of a repository, one `<object> <ref>` a line."""
-    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)", timeout=_PATIENCE_WITH_REFS)
+    """Give every ref of a repository, one `<object> <ref>` a line, but those that only name another one."""
+    form = "--format=%(if)%(symref)%(then)%(else)%(objectname) %(refname)%(end)"
+    lines = read_git(git_dir, "for-each-ref", form, timeout=_PATIENCE_WITH_REFS).split(b"\n")
+    return b"".join(line + b"\n" for line in lines if line)
 
 
 def write_url(git_dir: Path, url: str) -> None:

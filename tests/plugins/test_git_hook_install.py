@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pulseshim.errors import CommandFailed, StoreUnavailable
+from pulseshim_plugins import git_place
 from pulseshim_plugins.git_hook import record_baseline, remove, set_url, show
 from pulseshim_plugins.git_hook_check import hook_problems
 from pulseshim_plugins.installation import prepare_spool
@@ -155,6 +156,17 @@ def test_the_baseline_has_every_ref(server: "GitServer", repository: Path) -> No
     assert invocation.cwd == str(repository)
     refs = (b"refs/heads/main", b"refs/other/x", b"refs/tags/v1")
     assert invocation.stdin == b"".join(head + b" " + ref + b"\n" for ref in refs)
+
+
+def test_the_baseline_has_no_ref_that_only_names_another(server: "GitServer", repository: Path) -> None:
+    """It would keep alive what that one leaves, which no push of it tells."""
+    clone = server.clone(repository)
+    server.push(clone)
+    before = git_place.references(repository)
+    server.git("symbolic-ref", "refs/heads/master", "refs/heads/main", cwd=repository)
+
+    assert git_place.references(repository) == before
+    assert before.endswith(b" refs/heads/main\n")
 
 
 def test_a_baseline_that_cannot_be_recorded_says_why(repository: Path, tmp_path: Path) -> None:
