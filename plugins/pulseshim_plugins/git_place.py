@@ -103,8 +103,10 @@ def _git_dir(repository: Path) -> Path:
     where = repository.resolve()
     if not where.is_dir():
         raise CommandFailed(f"{repository} is no directory", "give the path of a git repository")
-    ceiling = {"GIT_CEILING_DIRECTORIES": str(where.parent)}
-    found = run_git(["-C", str(where), "rev-parse", "--git-common-dir"], extra=ceiling)
+    # It is named, not looked for: what git finds by itself, it may refuse, as another user's or as bare.
+    inner = where / ".git"
+    named = inner if os.path.lexists(inner) else where
+    found = run_git(["-C", str(where), f"--git-dir={named}", "rev-parse", "--git-common-dir"])
     if found.returncode:
         said = os.fsdecode(found.stderr).strip().removeprefix("fatal: ")
         raise CommandFailed(f"{repository} is no git repository ({said})", "give the path of one")
@@ -166,7 +168,6 @@ def read_git(
 
 def run_git(
     arguments: list[str],
-    extra: dict[str, str] | None = None,
     owner: os.stat_result | None = None,
     timeout: float = _PATIENCE,
 ) -> subprocess.CompletedProcess[bytes]:
@@ -178,7 +179,7 @@ def run_git(
     `CommandFailed` is raised.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    environ |= {"LC_ALL": "C"} | (extra or {})
+    environ |= {"LC_ALL": "C"}
     command = ["git", "-c", "safe.directory=*", *arguments]
     rights: dict[str, Any] = {}
     if owner is not None:

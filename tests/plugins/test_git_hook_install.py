@@ -169,6 +169,33 @@ def test_the_baseline_has_no_ref_that_only_names_another(server: "GitServer", re
     assert before.endswith(b" refs/heads/main\n")
 
 
+@pytest.mark.parametrize("kind", ["bare", "git directory", "work tree", "linked work tree"])
+def test_a_repository_is_found_where_git_is_told_to_look_for_none(
+    server: "GitServer", kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to another user, and whoever runs this has git take no bare one that is not named."""
+    path = server.init("x", *(["--bare"] if kind == "bare" else ["--separate-git-dir=gitdir"]))
+    expected = path if kind == "bare" else server.root / "gitdir"
+    if kind == "linked work tree":
+        server.git("commit", "--quiet", "--allow-empty", "--message=A change", cwd=path)
+        server.git("worktree", "add", "--quiet", "../linked", cwd=path)
+        path = server.root / "linked"
+    elif kind == "git directory":
+        path = expected
+    if os.geteuid() == 0:
+        for each in (server.root, *server.root.rglob("*")):
+            os.chown(each, OTHER_USER, OTHER_USER)
+    settings = server.root / "settings"
+    settings.write_text("[safe]\n\tbareRepository = explicit\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+
+    server.install(path)
+
+    assert show(path).place.git_dir == expected
+    assert "no git repository" not in " ".join(problems(path, server.spool))
+    assert remove(path).version == "current"
+
+
 def test_a_baseline_that_cannot_be_recorded_says_why(repository: Path, tmp_path: Path) -> None:
     """The error names the spool and what to do."""
     with pytest.raises(StoreUnavailable, match=r"No such file or directory: .*/missing"):
