@@ -48,7 +48,10 @@ def check_push(
 
 
 def check_history(invocation: Invocation, repository: Repository, options: GitOptions) -> None:
-    """Raise `Suspicious` where a repository takes its history from what who recorded this may not read."""
+    """Raise `Suspicious` where a repository takes its history from what who recorded this may not read.
+
+    It is to be asked before and after that is read, since the repository may be changed in between.
+    """
     check_reader(invocation, _lenders(repository.path), options.trusted_users)
 
 

@@ -100,7 +100,6 @@ def _next_push(
         log.info("refs changed unannounced", extra={"repository": path, "refs": len(elsewhere)})
     claimed = next((user for name in _USERS if (user := invocation.environ.get(name))), "")
     updates = describe(repository, lines, announced, options.max_bytes)
-    # Once more, since it may have been changed to lead elsewhere just before it was read.
     check_history(invocation, repository, options)
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
@@ -109,8 +108,7 @@ def _next_push(
     ahead, gaps = fill(gaps, told, news, recorded_at, late=late)
     state.set(f"gaps:{path}", gaps)
     state.set(f"refs:{path}", _after(announced, ahead))
-    remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(latest)}
-    state.set(f"repository:{path}", remembered)
+    state.set(f"repository:{path}", {"push_id": str(push_id), "url": url, "recorded_at": str(latest)})
     return GitPush(
         id=invocation.id,
         url=url,
