@@ -6,7 +6,8 @@ deleted, and on those of objects that came or went.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 
 from pulseshim import Invocation, Suspicious, readable
 from pulseshim_plugins.git_objects import current_refs, find
@@ -19,6 +20,9 @@ from pulseshim_plugins.trust import check_reader, check_writer
 _SLOWEST_HOOK = 3600.0
 _LONGEST_LIST = 1 << 16
 _LENDERS = 20
+_LINKS = 1000
+# Where git looks for packs, loose objects and graphs of commits.
+_PARTS = ("pack", "pack/multi-pack-index.d", "info", "info/commit-graphs", *(f"{n:02x}" for n in range(256)))
 
 
 def check_push(
@@ -34,13 +38,21 @@ def check_push(
     check_writer(invocation, places, options.trusted_users)
     if not repository.exists:
         return
-    check_reader(invocation, _lenders(repository.path), options.trusted_users)
+    check_history(invocation, repository, options)
     problem = _contradiction(repository, lines, invocation.recorded_at.timestamp())
     if problem:
         raise Suspicious(
             f"{readable(repository.path)} {problem}, recorded by user {invocation.owner}",
             "if the repository was restored from a copy, this may be true all the same",
         )
+
+
+def check_history(invocation: Invocation, repository: Repository, options: GitOptions) -> None:
+    """Raise `Suspicious` where a repository takes its history from what who recorded this may not read.
+
+    It is to be asked before and after that is read, since the repository may be changed in between.
+    """
+    check_reader(invocation, _lenders(repository.path), options.trusted_users)
 
 
 def _places(path: str, lines: Sequence[Line]) -> set[str]:
@@ -61,29 +73,74 @@ def _place(path: str, ref: str) -> str:
     return place
 
 
-def _lenders(path: str) -> list[str]:
-    """Give the directories outside of a repository that it takes objects and refs from."""
+def _lenders(path: str) -> Iterator[str]:
+    """Give the places outside of a repository that it takes objects and refs from, as they are found."""
     found = [os.path.join(path, "objects"), os.path.join(path, "refs")]
-    places = [place for place in map(os.path.realpath, found) if not place.startswith(path + "/")]
-    stores = [found[0]]
+    yield from _outside(path, found)
+    stores, links = found[:1], 0
     for store in stores:
         for lent in _alternates(store):
             if lent not in stores:
                 stores.append(lent)
-        if len(stores) > _LENDERS:
-            raise Suspicious(f"{readable(path)} takes objects from more than {_LENDERS} others", "discard it")
-    return places + stores[1:]
+                yield lent
+            if len(stores) > _LENDERS:
+                raise Suspicious(
+                    f"{readable(path)} takes objects from more than {_LENDERS} others", "discard it"
+                )
+        for place in _outside(path, _links(store)):
+            yield place
+            links += 1
+            if links > _LINKS:
+                raise Suspicious(
+                    f"{readable(path)} has more than {_LINKS} links among its objects", "discard it"
+                )
+
+
+def _outside(path: str, places: Iterable[str]) -> Iterator[str]:
+    """Give the real paths of those places that are not within a directory."""
+    return (place for place in map(os.path.realpath, places) if not place.startswith(path + "/"))
+
+
+def _links(store: str) -> Iterator[str]:
+    """Give the links that git would follow in an object store."""
+    for part in _PARTS:
+        place = os.path.join(store, part)
+        if os.path.islink(place):
+            yield place
+        try:
+            with os.scandir(place) as entries:
+                yield from (entry.path for entry in entries if entry.is_symlink())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            # What cannot be listed may hold a link all the same, and git opens objects by their names.
+            raise Suspicious(
+                f"{readable(place)} cannot be looked through ({error.strerror})", "correct that, then retry"
+            ) from error
 
 
 def _alternates(store: str) -> Iterator[str]:
+    """Give the stores that another one names; refuse a list in which git could see others."""
+    store = os.path.realpath(store)
+    file = os.path.join(store, "info", "alternates")
     try:
-        with open(os.path.join(store, "info", "alternates"), "rb", opener=_open_file) as file:
-            text = os.fsdecode(file.read(_LONGEST_LIST))
+        with open(file, "rb", opener=_open_file) as stream:
+            regular = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            text = stream.read(_LONGEST_LIST + 1) if regular else b""
     except OSError:
         return
-    for line in text.splitlines():
-        if line and not line.startswith("#"):
-            yield os.path.realpath(os.path.join(store, line))
+    lines = text.partition(b"\0")[0].split(b"\n")
+    if not regular or len(text) > _LONGEST_LIST or any(line.startswith(b'"') for line in lines):
+        raise Suspicious(
+            f"{readable(file)} is longer than {_LONGEST_LIST} bytes, has quoted lines or is no file",
+            "name the other repositories there plainly, one a line, then retry",
+        )
+    for line in lines:
+        if line and not line.startswith(b"#"):
+            place = os.path.join(store, os.fsdecode(line))
+            yield os.path.realpath(place)
+            # Older git leaves out `..` and what is before it, be that a link or not.
+            yield os.path.realpath(os.path.normpath(place))
 
 
 def _open_file(path: str, flags: int) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, islice, zip_longest
 
 from pulseshim import readable
@@ -41,32 +42,31 @@ def _described(
 ) -> tuple[RefUpdate, ...]:
     pushed = {readable(line.ref) for line in lines}
     others = [value for ref, value in announced.items() if ref not in pushed]
-    complete = {index: line for index, line in enumerate(lines) if not _lacks(line, found)}
-    new = {index: commit for index, line in complete.items() if (commit := _commit(line.new, found))}
+    lacking = {index for index, line in enumerate(lines) if _lacks(line, found)}
+    complete = {index: line for index, line in enumerate(lines) if index not in lacking}
+    tips = {index: commit for index, line in enumerate(lines) if (commit := _commit(line.new, found))}
     old = {index: commit for index, line in complete.items() if (commit := _commit(line.old, found))}
     before = dict.fromkeys(chain(others, (line.old for line in lines if line.old)))
-    history = brought(repository, new, old, before, max_bytes // COMMIT_BYTES)
+    history = brought(repository, tips, old, before, max_bytes // COMMIT_BYTES)
+    if endless := tips.keys() & lacking - history.bounded:
+        # An old value is gone, and no other ref says what was there before: all of history would be told.
+        tips = {index: commit for index, commit in tips.items() if index not in endless}
+        history = brought(repository, tips, old, before, max_bytes // COMMIT_BYTES)
     doubtful = {index: commit for index, commit in old.items() if index not in history.descending}
     kept = dict.fromkeys(chain(others, (line.new for line in lines if line.new)))
     lost = discarded(repository, doubtful.values(), kept)
-    forced = _forced(repository, complete, old, new, doubtful, lost)
+    forced = _forced(repository, complete, old, tips, doubtful, lost)
     commits = _commits(repository, history, max_bytes)
     annotated = (line.new for line in lines if line.new and _type(line.new, found) == "tag")
-    tags = read_tags(repository, annotated, max_bytes)
+    tags = read_tags(repository, annotated, max_bytes // 8, 4 * max_bytes)
     return tuple(
-        RefUpdate(
-            ref=line.ref,
-            old=line.old,
-            new=line.new,
-            forced=index in forced,
-            object=_type(line.new, found),
+        replace(
+            _known(line, found) if index in lacking else _whole(line, found, forced=index in forced),
             tag=tags.get(line.new or ""),
             commits=tuple(commits.get(index, ())),
             commit_count=history.counts.get(index, 0),
             discarded_count=lost.get(doubtful.get(index, ""), 0),
         )
-        if index in complete
-        else _known(line, found)
         for index, line in enumerate(lines)
     )
 
@@ -122,8 +122,12 @@ def _type(value: str | None, found: Mapping[str, Found]) -> ObjectType | None:
     return there.type if there else None
 
 
+def _whole(line: Line, found: Mapping[str, Found], *, forced: bool) -> RefUpdate:
+    return RefUpdate(ref=line.ref, old=line.old, new=line.new, forced=forced, object=_type(line.new, found))
+
+
 def _known(line: Line, found: Mapping[str, Found]) -> RefUpdate:
-    """Describe an update by what the hook recorded, and by the type of the new object if it is there.
+    """Describe an update of which objects are gone by what the hook recorded, and by the type of the new one.
 
     An old value that is gone while the new one is there was no ancestor of it.
     """

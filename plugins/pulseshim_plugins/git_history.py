@@ -58,12 +58,14 @@ class Brought:
     """The commits that a push brought, by the index of the update they belong to.
 
     `newest` holds the ids of at most as many as could be wanted, newest first; `counts` all of them.
-    `descending` are the updates whose new value was seen to descend from the old one.
+    `descending` are the updates whose new value was seen to descend from the old one. `bounded` are those of
+    which the way back led to something that was excluded, and not just to the beginning of all history.
     """
 
     newest: Mapping[int, list[str]]
     counts: Mapping[int, int]
     descending: frozenset[int]
+    bounded: frozenset[int]
 
 
 def brought(
@@ -79,7 +81,7 @@ def brought(
     kept for an update.
     """
     if not tips:
-        return Brought({}, {}, frozenset())
+        return Brought({}, {}, frozenset(), frozenset())
     owners: dict[bytes, int] = {}
     for index, tip in sorted(tips.items(), reverse=True):
         owners[tip.encode()] = index
@@ -99,7 +101,7 @@ def brought(
         for parent in parents:
             if owners.get(parent, owner) >= owner:
                 owners[parent] = owner
-    return Brought(newest, counts, frozenset(sound))
+    return Brought(newest, counts, frozenset(sound), frozenset(owners.values()))
 
 
 def discarded(repository: Repository, olds: Iterable[str], kept: Iterable[str]) -> dict[str, int]:
@@ -202,11 +204,11 @@ def _tokens(output: IO[bytes], limit: int) -> Iterator[list[str]]:
         if end >= 0:
             yield data[:end].decode("utf-8", "surrogateescape").split("\0")
         if len(rest) > limit:
-            rest = _whole_characters(rest)
+            rest = whole_characters(rest)
             dropping = True
 
 
-def _whole_characters(data: bytes) -> bytes:
+def whole_characters(data: bytes) -> bytes:
     """Give bytes without a character of UTF-8 that is cut off at their end."""
     end = len(data)
     while end and data[end - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - the bits of a byte that continues one

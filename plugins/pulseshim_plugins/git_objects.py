@@ -4,12 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, cast
 
+from msgspec import UNSET
+
 from pulseshim import readable
+from pulseshim_plugins.git_history import whole_characters
 from pulseshim_plugins.git_repository import Repository
 from pulseshim_shims.git_payload import ObjectType, Person, Tag, original, person
 
 _LINE = 4096
 _PIECE = 1 << 16
+# What is read of a tag in any case: object, type, name and tagger, and a message of a few lines.
+_HEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,20 @@ def find(repository: Repository, ids: Iterable[str]) -> dict[str, Found]:
     return types
 
 
-def read_tags(repository: Repository, ids: Iterable[str], most: int) -> dict[str, Tag]:
-    """Give annotated tags by id, each read up to `most` bytes."""
+def read_tags(repository: Repository, ids: Iterable[str], most: int, left: int) -> dict[str, Tag]:
+    """Give annotated tags by id, each read up to `most` bytes, and together up to `left`.
+
+    Once `left` is used up, the first kilobyte is read of each.
+    """
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return {}
     tags: dict[str, Tag] = {}
     with repository.running(("cat-file", "--buffer", "--batch"), wanted) as output:
         for tag_id in wanted:
-            content = _content(output, most)
-            tag = _tag(content) if content is not None else None
+            content, cut = _content(output, max(min(most, left), _HEAD))
+            left -= len(content)
+            tag = _tag(content, cut=cut)
             if tag is not None:
                 tags[tag_id] = tag
     return tags
@@ -69,24 +78,28 @@ def current_refs(repository: Repository) -> tuple[dict[str, str], set[str]]:
     return refs, symbolic
 
 
-def _content(output: IO[bytes], most: int) -> bytes | None:
-    """Give the beginning of the next object that `cat-file --batch` prints; None where it is missing."""
+def _content(output: IO[bytes], most: int) -> tuple[bytes, bool]:
+    """Give the beginning of the next object that `cat-file --batch` prints, and whether it goes on.
+
+    Empty where the object is missing.
+    """
     header = output.readline(_LINE).split()
     if len(header) != 3:  # noqa: PLR2004 - id, type and size, or something that is missing or ambiguous
-        return None
+        return b"", False
     left = int(header[2])
     content = output.read(min(left, most))
     left -= len(content)
+    cut = left > 0
     while left > 0 and (piece := output.read(min(left, _PIECE))):
         left -= len(piece)
     output.read(1)
-    return content
+    return whole_characters(content) if cut else content, cut
 
 
-def _tag(content: bytes) -> Tag | None:
-    """Give the tag that is written so; None where its head is broken."""
+def _tag(content: bytes, *, cut: bool) -> Tag | None:
+    """Give the tag that is written so, of which the end may be cut off; None where its head is broken."""
     head, _, text = content.decode("utf-8", "surrogateescape").partition("\n\n")
-    message = text.partition("\0")[0]
+    message, nul, _ = text.partition("\0")
     fields: Mapping[str, str] = dict(_split(line) for line in head.split("\n"))
     if fields.get("type") not in ("commit", "tag", "tree", "blob") or "object" not in fields:
         return None
@@ -99,6 +112,7 @@ def _tag(content: bytes) -> Tag | None:
         object_type=cast(ObjectType, fields["type"]),
         name_bytes=original(name),
         message_bytes=original(message),
+        message_truncated=True if cut and not nul else UNSET,
     )
 
 

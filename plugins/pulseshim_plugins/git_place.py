@@ -105,8 +105,10 @@ def _git_dir(repository: Path) -> Path:
     where = repository.resolve()
     if not where.is_dir():
         raise CommandFailed(f"{repository} is no directory", "give the path of a git repository")
-    ceiling = {"GIT_CEILING_DIRECTORIES": str(where.parent)}
-    found = run_git(["-C", str(where), "rev-parse", "--git-common-dir"], extra=ceiling)
+    # It is named, not looked for: what git finds by itself, it may refuse, as another user's or as bare.
+    inner = where / ".git"
+    named = inner if os.path.lexists(inner) else where
+    found = run_git(["-C", str(where), f"--git-dir={named}", "rev-parse", "--git-common-dir"])
     if found.returncode:
         said = os.fsdecode(found.stderr).strip().removeprefix("fatal: ")
         raise CommandFailed(f"{repository} is no git repository ({said})", "give the path of one")
@@ -133,8 +135,10 @@ def _hooks_directory(git_dir: Path) -> tuple[Path, str, bool]:
 
 
 def references(git_dir: Path) -> bytes:
-    """Give every ref of a repository, one `<object> <ref>` a line."""
-    return read_git(git_dir, "for-each-ref", "--format=%(objectname) %(refname)", timeout=_PATIENCE_WITH_REFS)
+    """Give every ref of a repository, one `<object> <ref>` a line, but those that only name another one."""
+    form = "--format=%(if)%(symref)%(then)%(else)%(objectname) %(refname)%(end)"
+    lines = read_git(git_dir, "for-each-ref", form, timeout=_PATIENCE_WITH_REFS).split(b"\n")
+    return b"".join(line + b"\n" for line in lines if line)
 
 
 def write_url(git_dir: Path, url: str) -> None:
@@ -180,7 +184,6 @@ def _succeed(git_dir: Path, verb: str, done: subprocess.CompletedProcess[bytes])
 
 def run_git(
     arguments: list[str],
-    extra: dict[str, str] | None = None,
     owner: os.stat_result | None = None,
     cwd: str | None = None,
     timeout: float = _PATIENCE,
@@ -193,7 +196,7 @@ def run_git(
     `CommandFailed` is raised.
     """
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    environ |= {"LC_ALL": "C"} | (extra or {})
+    environ |= {"LC_ALL": "C"}
     command = ["git", "-c", "safe.directory=*", *arguments]
     rights: dict[str, Any] = {}
     if owner is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pulseshim import Invocation, State, readable, seconds
-from pulseshim_plugins.git_belief import check_push
+from pulseshim_plugins.git_belief import check_history, check_push
 from pulseshim_plugins.git_description import describe
 from pulseshim_plugins.git_gap import fill
 from pulseshim_plugins.git_objects import current_refs
@@ -60,7 +60,7 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
     if not url:
         if not baseline:
             state.count("private")
-        if record or public_url(repository.path, None, options.repositories):
+        if record or (repository.exists and public_url(repository.path, None, options.repositories)):
             # Remembered, so that it is private when it is gone, too. What it announced is not kept up
             # meanwhile: its refs are looked at again when it no longer is private.
             state.set(f"repository:{path}", {**record, "url": ""})
@@ -70,8 +70,11 @@ def read_push(invocation: Invocation, state: State, options: GitOptions) -> list
         check_push(invocation, repository, lines, options)
         remember_believed(invocation, state, path, options.trusted_users)
     if baseline:
-        state.set(f"refs:{path}", refs)
-        state.set(f"repository:{path}", {"push_id": "0", **record, "url": url})
+        late, latest = _order(record, _recorded_at(invocation), time.time_ns() // 1000)
+        if not (late and record.get("url")):
+            state.set(f"refs:{path}", refs)
+        remembered = {"push_id": "0", **record, "url": url, "recorded_at": str(latest)}
+        state.set(f"repository:{path}", remembered)
         return []
     return [_next_push(invocation, state, repository, lines, url, options)] if lines else []
 
@@ -89,7 +92,7 @@ def _next_push(
     record = state.get(f"repository:{path}")
     known = bool(record.get("url"))
     announced = state.get(f"refs:{path}") if known else _refs_before(repository, invocation, lines)
-    recorded_at = int(invocation.recorded_at.timestamp() * 1_000_000)
+    recorded_at = _recorded_at(invocation)
     late, latest = _order(record, recorded_at, time.time_ns() // 1000)
     elsewhere = {line.ref for line in lines if known and announced.get(readable(line.ref)) != line.old}
     if elsewhere and not late:
@@ -97,14 +100,15 @@ def _next_push(
         log.info("refs changed unannounced", extra={"repository": path, "refs": len(elsewhere)})
     claimed = next((user for name in _USERS if (user := invocation.environ.get(name))), "")
     updates = describe(repository, lines, announced, options.max_bytes)
+    check_history(invocation, repository, options)
     push_id = int(record.get("push_id", "0")) + 1
     # A push that was parked and comes late must not set back what later ones have announced.
     news = [line for line in lines if not (late and line.ref in elsewhere)]
-    ahead, gaps = fill(state.get(f"gaps:{path}"), announced, news if known else [], recorded_at)
+    told, gaps = (announced, state.get(f"gaps:{path}")) if known else ({}, {})
+    ahead, gaps = fill(gaps, told, news, recorded_at, late=late)
     state.set(f"gaps:{path}", gaps)
-    state.set(f"refs:{path}", _after(announced, ahead if known else news))
-    remembered = {"push_id": str(push_id), "url": url, "recorded_at": str(latest)}
-    state.set(f"repository:{path}", remembered)
+    state.set(f"refs:{path}", _after(announced, ahead))
+    state.set(f"repository:{path}", {"push_id": str(push_id), "url": url, "recorded_at": str(latest)})
     return GitPush(
         id=invocation.id,
         url=url,
@@ -115,6 +119,11 @@ def _next_push(
         options=_push_options(invocation.environ),
         updates=updates,
     )
+
+
+def _recorded_at(invocation: Invocation) -> int:
+    """Give when an invocation was recorded, in microseconds since 1970."""
+    return int(invocation.recorded_at.timestamp() * 1_000_000)
 
 
 def _order(record: Mapping[str, str], recorded_at: int, now: int) -> tuple[bool, int]:
@@ -163,13 +172,12 @@ def git_directory(cwd: str) -> str:
 def _url(
     invocation: Invocation, repository: Repository, record: Mapping[str, str], options: GitOptions
 ) -> str:
-    """Give the public URL of a repository; of one that is gone, the last that is known."""
-    exists = repository.exists
-    if not exists and "url" in record:
-        return record["url"]
+    """Give the public URL of a repository; of one that is gone, the last that is known, "" where none is."""
+    if not repository.exists:
+        return record.get("url", "")
     file = os.path.join(repository.path, "config")
     before = os.lstat(file) if os.path.lexists(file) else None
-    own = repository.setting("pulseshim.url") if exists else None
+    own = repository.setting("pulseshim.url")
     try:
         url = public_url(repository.path, own, options.repositories)
         if own and before and invocation.owner is not None and url != _mapped(repository.path, options):

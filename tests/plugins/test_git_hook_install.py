@@ -12,7 +12,7 @@ import pytest
 from pulseshim.errors import CommandFailed, StoreUnavailable
 from pulseshim_plugins.git_hook import record_baseline, remove, show
 from pulseshim_plugins.git_hook_check import hook_problems
-from pulseshim_plugins.git_place import write_url
+from pulseshim_plugins.git_place import references, write_url
 from pulseshim_plugins.installation import prepare_spool
 
 if TYPE_CHECKING:
@@ -111,36 +111,6 @@ def test_removing_what_is_not_there_is_said(repository: Path) -> None:
         remove(repository)
 
 
-@pytest.mark.parametrize("name", ["nothing", "plain", "project/below"])
-def test_what_is_no_repository_is_refused(server: "GitServer", name: str) -> None:
-    """A directory inside a repository is none: its parents are not meant."""
-    server.init("project")
-    (server.root / "plain").mkdir()
-    (server.root / "project" / "below").mkdir()
-
-    with pytest.raises(CommandFailed, match=r"is no directory|is no git repository"):
-        server.install(server.root / name)
-
-
-def test_a_repository_that_runs_no_hooks_is_refused(server: "GitServer", repository: Path) -> None:
-    """`core.hooksPath=/dev/null` turns hooks off: nothing that is installed would run."""
-    server.git("config", "core.hooksPath", "/dev/null", cwd=repository)
-
-    with pytest.raises(CommandFailed, match="runs no hooks"):
-        server.install(repository)
-
-
-def test_git_is_asked_about_the_repository_that_is_named(
-    server: "GitServer", repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Variables that point git elsewhere, as inside a hook, do not count."""
-    monkeypatch.setenv("GIT_DIR", str(server.init("elsewhere.git", "--bare")))
-
-    state = show(repository)
-
-    assert state.place.git_dir == repository
-
-
 def test_the_baseline_has_every_ref(server: "GitServer", repository: Path) -> None:
     """What was there before the first push is recorded, in git's own order."""
     clone = server.clone(repository)
@@ -156,6 +126,17 @@ def test_the_baseline_has_every_ref(server: "GitServer", repository: Path) -> No
     assert invocation.cwd == str(repository)
     refs = (b"refs/heads/main", b"refs/other/x", b"refs/tags/v1")
     assert invocation.stdin == b"".join(head + b" " + ref + b"\n" for ref in refs)
+
+
+def test_the_baseline_has_no_ref_that_only_names_another(server: "GitServer", repository: Path) -> None:
+    """It would keep alive what that one leaves, which no push of it tells."""
+    clone = server.clone(repository)
+    server.push(clone)
+    before = references(repository)
+    server.git("symbolic-ref", "refs/heads/master", "refs/heads/main", cwd=repository)
+
+    assert references(repository) == before
+    assert before.endswith(b" refs/heads/main\n")
 
 
 def test_a_baseline_that_cannot_be_recorded_says_why(repository: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def test_a_deleted_repository_still_has_its_push_told(pushes: "Pushes") -> None:
     """What the hook recorded goes out, with nothing guessed."""
+    pushes.read(pushes.recorded(b"", {}, "baseline"))
     tip = pushes.commit("One")
     recorded = pushes.push("main")
     shutil.rmtree(pushes.bare)
@@ -44,42 +45,23 @@ def test_a_repository_that_moved_keeps_its_url(pushes: "Pushes") -> None:
     assert (payload["repo_url"], payload["push_id"]) == ("https://other.example.org/own", 2)
 
 
-def test_collected_objects_do_not_stop_a_push(pushes: "Pushes") -> None:
-    """A force push and gc before anything is read: all is told, as far as it is known."""
-    base = pushes.commit("Base")
+def test_a_repository_that_was_gone_before_it_was_looked_at_is_private(pushes: "Pushes") -> None:
+    """Nobody knows what its own configuration said. Once it is back, it is as it says."""
+    pushes.git("config", "pulseshim.url", "", cwd=pushes.bare)
+    pushes.commit("Secret")
     first = pushes.push("main")
-    lost = pushes.commit("Lost")
-    second = pushes.push("main")
-    pushes.git("reset", "-q", "--hard", base)
-    new = pushes.commit("New")
-    third = pushes.push("+main", "main:topic")
-    pushes.git("gc", "-q", "--prune=now", cwd=pushes.bare)
+    pushes.bare.rename(pushes.root / "renamed.git")
 
-    payloads = pushes.read(first, second, third)
+    payloads = pushes.read(pushes.recorded(b"", {}, "baseline"), first)
 
-    gone, forced = payloads[1]["updates"][0], payloads[2]["updates"][0]
-    assert (gone["new"], gone["object"], gone["truncated"], gone["commits"]) == (lost, None, True, [])
-    assert (forced["old"], forced["new"], forced["object"]) == (lost, new, "commit")
-    assert (forced["forced"], forced["truncated"], forced["commits"]) == (True, True, [])
-    assert payloads[2]["updates"][1]["commits"][-1]["id"] == new
+    assert payloads == []
+    assert pushes.state.counts == {"private": 1}
+    assert pushes.state.entries == {}
 
-
-def test_a_collected_announced_value_does_not_stop_later_pushes(pushes: "Pushes") -> None:
-    """An exclusion that is gone excludes nothing, and nothing fails."""
-    base = pushes.commit("Base")
-    pushes.read(pushes.push("main"))
-    pushes.commit("Lost")
-    pushes.git("tag", "-a", "lost", "-m", "Lost too")
-    pushes.read(pushes.push("main:topic", "lost"))
-    for ref in ("refs/heads/topic", "refs/tags/lost"):
-        pushes.git("update-ref", "-d", ref, cwd=pushes.bare)
-    pushes.git("gc", "-q", "--prune=now", cwd=pushes.bare)
-    pushes.git("reset", "-q", "--hard", base)
-    new = pushes.commit("New")
-
-    (update,) = pushes.updates("main")
-
-    assert [commit["id"] for commit in update["commits"]] == [new]
+    (pushes.root / "renamed.git").rename(pushes.bare)
+    pushes.git("config", "--unset", "pulseshim.url", cwd=pushes.bare)
+    (payload,) = pushes.read(pushes.push("main:public"))
+    assert payload["updates"][0]["ref"] == "refs/heads/public"
 
 
 def test_a_repository_with_a_hole_tells_what_it_can(pushes: "Pushes") -> None:
@@ -195,13 +177,13 @@ def test_a_url_without_host_or_path_is_an_error_to_correct(pushes: "Pushes", url
 
 
 def test_a_directory_that_is_no_repository_is_one_that_is_gone(pushes: "Pushes") -> None:
-    """An invocation that names any other directory reads nothing there."""
+    """An invocation that names any other directory reads nothing there, and tells nothing."""
     recorded = replace(
         pushes.recorded(f"{pushes.zero} {'1' * 40} refs/heads/x\n".encode()), cwd=str(pushes.root)
     )
 
-    with pytest.raises(GitFailed, match="without host or path"):
-        pushes.read(recorded)
+    assert pushes.read(recorded) == []
+    assert pushes.state.counts == {"private": 1}
 
 
 @pytest.fixture

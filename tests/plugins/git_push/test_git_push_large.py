@@ -1,8 +1,12 @@
 """Pushes of very many refs, commits and files, and of very long texts."""
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pulseshim_plugins.git_objects import read_tags
+from pulseshim_plugins.git_repository import Repository
 
 if TYPE_CHECKING:
     from tests.plugins.git_push.conftest import Pushes
@@ -112,6 +116,42 @@ def test_a_tag_with_a_very_long_message_is_cut(pushes: "Pushes") -> None:
     assert updates["v1"]["tag"]["message_truncated"] is True
     assert updates["v1"]["tag"]["message"].startswith("word word")
     assert updates["v2"]["tag"]["message"] == "Short\n"
+
+
+def test_very_many_large_tags_are_read_no_further_than_needed(pushes: "Pushes") -> None:
+    """All are told with who tagged what, and what is read of their messages is bounded for a push."""
+    tip = pushes.commit("Base")
+    pushes.push("main")
+    text = "żółć🎉 " * 2000
+    size = len(text.encode())
+    lines = [
+        f"tag v{number}\nfrom {tip}\ntagger A <a@b> {number} +0000\ndata {size}\n{text}\n"
+        for number in range(200)
+    ]
+    pushes.git("fast-import", "--quiet", cwd=pushes.bare, stdin="".join(lines).encode())
+    ids = pushes.git("for-each-ref", "--format=%(objectname)", "refs/tags", cwd=pushes.bare).split()
+    repository = Repository(str(pushes.bare), time.monotonic() + 60)
+
+    tags = read_tags(repository, ids, 2048, 65536)
+
+    assert {tag.tagger.time for tag in tags.values() if tag.tagger} == set(range(200))
+    assert all(text.startswith(tag.message) and tag.message_truncated is True for tag in tags.values())
+    assert sum(len(tag.message.encode()) for tag in tags.values()) < 65536 + 200 * 1024
+
+
+def test_a_tag_that_is_read_to_its_end_is_whole(pushes: "Pushes") -> None:
+    """Be it by a byte, or because its message ends before that."""
+    tip = pushes.commit("Base")
+    head = f"object {tip}\ntype commit\ntag v1\ntagger A <a@b> 1 +0000\n\n".encode()
+    exact, over, ended = head.ljust(2048, b"x"), head.ljust(2049, b"x"), head + b"End\0".ljust(4096, b"x")
+    ids = [
+        pushes.git("hash-object", "-t", "tag", "-w", "--literally", "--stdin", stdin=text)
+        for text in (exact, over, ended)
+    ]
+
+    tags = read_tags(Repository(str(pushes.work / ".git"), time.monotonic() + 60), ids, 2048, 65536)
+
+    assert [tags[tag].message_truncated is True for tag in ids] == [False, True, False]
 
 
 def test_files_too_large_to_be_compared_are_told_without_renames(pushes: "Pushes") -> None:

@@ -51,6 +51,82 @@ def test_a_parked_push_that_comes_late_sets_nothing_back(pushes: "Pushes") -> No
     assert pushes.state.get(f"refs:{pushes.bare}") == {"refs/heads/main": three}
 
 
+@pytest.mark.parametrize(("steps", "known"), [(2, True), (3, True), (2, False)])
+def test_a_parked_push_from_a_value_that_the_ref_came_back_to_sets_nothing_back(
+    pushes: "Pushes", steps: int, *, known: bool
+) -> None:
+    """What it began with is what the ref is now, but only because of later pushes."""
+    one = pushes.commit("One")
+    first = recorded_earlier(pushes.push("main"), minutes=40)
+    if known:
+        pushes.read(first)
+    parked = []
+    for minutes in (30, 20)[: steps - 1]:
+        pushes.commit("Aside")
+        parked.append(recorded_earlier(pushes.push("main"), minutes=minutes))
+    back = recorded_earlier(pushes.push(f"+{one}:main"), minutes=10)
+
+    payloads = pushes.read(back, *parked)
+
+    assert [len(ids(payload)) for payload in payloads] == [0, *[1] * (steps - 1)]
+    assert drifted(pushes) == []
+    pushes.commit("Aside again")
+    pushes.read(pushes.push("main"))
+    assert drifted(pushes) == []
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_baseline_that_comes_late_sets_nothing_back(pushes: "Pushes", *, known: bool) -> None:
+    """It was parked with the push after it, and is retried with that when a later push was read."""
+    one = pushes.commit("One")
+    pushes.git("push", "-q", "origin", "main")
+    if known:
+        pushes.read(recorded_earlier(pushes.recorded(b"", {}, "baseline"), minutes=40))
+    refs = f"{one} refs/heads/main\n".encode()
+    baseline = recorded_earlier(pushes.recorded(refs, {}, "baseline"), minutes=30)
+    two = pushes.commit("Two")
+    parked = recorded_earlier(pushes.push("main"), minutes=20)
+    three = pushes.commit("Three")
+    last = recorded_earlier(pushes.push("main"), minutes=10)
+
+    payloads = pushes.read(last, baseline, parked)
+
+    assert [ids(payload) for payload in payloads] == [[three], [two]]
+    assert drifted(pushes) == []
+    assert pushes.updates("main:branch")[0]["commits"] == []
+
+
+def test_a_push_that_a_baseline_has_seen_sets_nothing_back(pushes: "Pushes") -> None:
+    """It was parked, and the hook was installed again before it was retried."""
+    pushes.commit("One")
+    pushes.read(recorded_earlier(pushes.push("main"), minutes=40))
+    pushes.commit("Two")
+    parked = recorded_earlier(pushes.push("main"), minutes=30)
+    pushes.commit("Three")
+    pushes.push("main")
+    refs = pushes.git("for-each-ref", "--format=%(objectname) %(refname)", cwd=pushes.bare) + "\n"
+    baseline = recorded_earlier(pushes.recorded(refs.encode(), {}, "baseline"), minutes=20)
+
+    pushes.read(baseline, parked)
+
+    assert drifted(pushes) == []
+    assert not pushes.state.counts
+
+
+def test_a_baseline_of_a_repository_that_became_public_counts_however_old(pushes: "Pushes") -> None:
+    """While it was private nothing was announced, so that there is nothing to set back."""
+    pushes.commit("One")
+    pushes.read(pushes.push("main"))
+    pushes.git("config", "pulseshim.url", "", cwd=pushes.bare)
+    pushes.read(pushes.push("main:aside"))
+    pushes.git("config", "--unset", "pulseshim.url", cwd=pushes.bare)
+    refs = pushes.git("for-each-ref", "--format=%(objectname) %(refname)", cwd=pushes.bare) + "\n"
+
+    pushes.read(recorded_earlier(pushes.recorded(refs.encode(), {}, "baseline"), minutes=10))
+
+    assert drifted(pushes) == []
+
+
 @pytest.mark.parametrize("at_reading", [False, True])
 @pytest.mark.parametrize("minutes", [1, 23 * 60])
 def test_after_a_clock_that_was_ahead_nothing_is_told_twice(
