@@ -49,7 +49,10 @@ class _Taken:
 
 
 class Reader:
-    """Reads the spool, oldest first: an invocation is stored and its file removed, or it is parked."""
+    """Reads the spool, oldest first: an invocation is stored and its file removed, or it is parked.
+
+    Of each user, `most_parked` bytes of invocations are parked at most; beyond that they stay files.
+    """
 
     def __init__(
         self,
@@ -59,12 +62,14 @@ class Reader:
         random: Callable[[], float],
         ends: ReaderEnds | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
+        most_parked: int = _MOST_PARKED,
     ) -> None:
         self._store = store
         self._outlets = outlets
         self._ends = ends or ReaderEnds()
         self._backoff = Backoff(_LONGEST_PAUSE, random)
         self._clock_ns = clock_ns
+        self._most_parked = most_parked
         self._arrived = threading.Event()
         #: Names in the spool that are no invocations and could not be moved out of the way.
         self.immovable: set[str] = set()
@@ -240,7 +245,7 @@ class Reader:
         """Count what is parked of a user, who could else fill the disk past any quota. Raises `Misfit`."""
         size = self._parked_sizes.get(taken.owner)
         size = self._store.parked.size(taken.owner) if size is None else size
-        if size + len(taken.content) > _MOST_PARKED:
+        if size + len(taken.content) > self._most_parked:
             raise Misfit(f"{cause}; of its owner {size >> 20} MiB are parked, and it stays a file")
         self._parked_sizes[taken.owner] = size + len(taken.content)
 

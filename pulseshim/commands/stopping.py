@@ -14,7 +14,7 @@ def stop_signals() -> Iterator[threading.Event]:
     def note(number: int, _frame: object) -> None:
         stop.set()
         # What a plugin does cannot be interrupted in good order; nothing that is stored is lost without it.
-        signal.signal(number, before[signal.Signals(number)])
+        signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -234,7 +234,7 @@ def test_every_change_is_announced_at_least_once_and_each_id_is_stable() -> None
     run_state_machine_as_test(
         Tracker,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

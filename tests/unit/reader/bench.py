@@ -64,14 +64,23 @@ class Bench:
         identity = record(spool, feed.encode(), given, (), stdin, b"/", now, number.to_bytes(16, "big"))  # type: ignore[no-untyped-call] # hooks carry a copy
         return f"{now:020}-{identity}"
 
-    def reader(self, read: ReadInvocation = words, **feeds: ReadInvocation) -> Reader:
+    def reader(
+        self, read: ReadInvocation = words, *, most_parked: int = 1 << 30, **feeds: ReadInvocation
+    ) -> Reader:
         """Make a reader; `read` is the source of the feed `words`."""
         sources = {"words": read, **feeds}
         outlets = {
             name: [Outlet(Feed(name, HookSource(source), shim, ONE), "")] for name, source in sources.items()
         }
         ends = ReaderEnds(stored=self.note, parked=self.parked.append)
-        return Reader(self.store, outlets, random=lambda: 0.99, ends=ends, clock_ns=lambda: NOW)
+        return Reader(
+            self.store,
+            outlets,
+            random=lambda: 0.99,
+            ends=ends,
+            clock_ns=lambda: NOW,
+            most_parked=most_parked,
+        )
 
     def note(self, envelopes: Iterable[Envelope]) -> None:
         """Take note of what the reader says it stored."""

@@ -301,11 +301,11 @@ def test_a_value_that_no_store_takes_parks_its_invocation(bench: Bench, key: Any
 def test_what_is_parked_of_a_user_has_a_bound(bench: Bench) -> None:
     """Else one could fill the disk as somebody else, past any quota; a retry reads what stayed a file."""
     bench.store.close()
-    bench = Bench(bench.store.directory, largest=64 << 20)
+    bench = Bench(bench.store.directory, largest=1 << 20)
     for number in range(6):
-        bench.put(str(number), feed="none", stdin=b"x" * (50 << 20))
+        bench.put(str(number), feed="none", stdin=b"x" * (400 << 10))
     bench.put("word")
-    reader = bench.reader()
+    reader = bench.reader(most_parked=9 << 18)
 
     reader.read_all()
     first = [item.kind for item in bench.store.parked.items()]
@@ -318,6 +318,6 @@ def test_what_is_parked_of_a_user_has_a_bound(bench: Bench) -> None:
 
     assert first == ["invocation"] * 5 + ["file"]
     assert "no plugin gives the feed 'none'" in file.cause
-    assert "of its owner 250 MiB are parked" in file.cause
+    assert "of its owner 1 MiB are parked" in file.cause
     assert bench.waiting() == ["word"]
     assert [item.kind for item in bench.store.parked.items()] == ["invocation"]
