@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import trustme
+from xdist.remote import Producer  # type: ignore[import-untyped]  # xdist is typed in part
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # as above
 
 from tests.node import RabbitMQ, VirtualHost
 from tests.proxy import LateBroker, TcpProxy
@@ -23,6 +25,17 @@ def pytest_configure() -> None:
     settings = hypothesis.settings
     settings.register_profile("pulseshim", deadline=None, derandomize="PULSESHIM_FUZZ" not in os.environ)
     settings.load_profile("pulseshim")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Give each file to one worker, and those that take `bare_rabbitmq` to one as well."""
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # as above
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "provision" if file.startswith("tests/acceptance/test_provision") else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +61,13 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """Give a RabbitMQ node of the module's own, to be stopped and alarmed; `start()` it again after."""
     with _running_node(tmp_path_factory.mktemp("own-rabbitmq")) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def bare_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """Give a RabbitMQ node on which there is nothing: who takes it leaves it as it was."""
+    with _running_node(tmp_path_factory.mktemp("bare-rabbitmq")) as node:
         yield node
 
 

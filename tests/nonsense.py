@@ -1,4 +1,4 @@
-"""Values of any shape, and how many of them a property is tried with: PULSESHIM_FUZZ, or 50."""
+"""Values of any shape, and how many of them a property is tried with: PULSESHIM_FUZZ, or 30."""
 
 import os
 
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 fuzz = settings(
-    max_examples=int(os.environ.get("PULSESHIM_FUZZ", "50")),
+    max_examples=int(os.environ.get("PULSESHIM_FUZZ", "30")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

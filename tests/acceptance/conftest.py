@@ -199,11 +199,11 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
 @pytest.fixture
 def admin(
     tmp_path: Path,
-    own_rabbitmq: "RabbitMQ",
+    bare_rabbitmq: "RabbitMQ",
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Administration]:
     """Give an administration of a broker on which nothing is provisioned yet."""
-    administration = Administration(tmp_path, own_rabbitmq, capsys, monkeypatch)
+    administration = Administration(tmp_path, bare_rabbitmq, capsys, monkeypatch)
     yield administration
     administration.clean()

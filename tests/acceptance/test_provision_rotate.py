@@ -45,19 +45,19 @@ class Machine:
 
 
 @pytest.fixture
-def machine(make_site: Callable[..., "Site"], own_rabbitmq: "RabbitMQ", tmp_path: Path) -> Iterator[Machine]:
+def machine(make_site: Callable[..., "Site"], bare_rabbitmq: "RabbitMQ", tmp_path: Path) -> Iterator[Machine]:
     """Give a machine whose users are provisioned."""
     files = {name: tmp_path / "site0" / name for name in USERS}
-    api = f"http://127.0.0.1:{own_rabbitmq.management_port}"
+    api = f"http://127.0.0.1:{bare_rabbitmq.management_port}"
     extra = (
         f'user = "gitpushes"\npassword_file = "{files["gitpushes"]}"\n'
         f'[broker.accounts.hg]\nuser = "hgpushes"\npassword_file = "{files["hgpushes"]}"\n'
         f'[plugins.hg]\naccount = "hg"\n[provision]\nurl = "{api}"\n'
     )
-    yield Machine(make_site(own_rabbitmq.url(VHOST), extra=extra), own_rabbitmq)
+    yield Machine(make_site(bare_rabbitmq.url(VHOST), extra=extra), bare_rabbitmq)
     for name in USERS:
-        own_rabbitmq.api("DELETE", f"users/{name}")
-    own_rabbitmq.api("DELETE", f"vhosts/{VHOST}")
+        bare_rabbitmq.api("DELETE", f"users/{name}")
+    bare_rabbitmq.api("DELETE", f"vhosts/{VHOST}")
 
 
 @pytest.mark.parametrize("chosen", [["gitpushes"], ["dashboard"], ["hgpushes", "gitpushes"]])

@@ -191,7 +191,7 @@ def check_pushes(repository: "Client", pushes: list["Announced"]) -> None:
 # Hypothesis takes up to five minutes to make a history that fails a small one.
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     database=None,
     report_multiple_bugs=False,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pulseshim.feed import Invocation
     from tests.plugins.hg.conftest import Client, HgServer
 
-MANY = 120
+MANY = 60
 # So many that no heads are recorded.
 MANY_MORE = 2500
 
