@@ -15,7 +15,6 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pulseshim.errors import SettingsError
@@ -76,6 +75,14 @@ class _Threads(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
             self._run_job_success(job.id, events)
 
 
+def _logged(poll: Callable[[], object], name: str) -> None:
+    """Poll, and say in the log what it raises, as APScheduler does for the polls of its schedule."""
+    try:
+        poll()
+    except BaseException:
+        log.exception("poll raised", extra={"feed": name})
+
+
 class Scheduler:
     """Runs polls in threads: of a feed one at a time, a late one late and once, none skipped.
 
@@ -89,6 +96,8 @@ class Scheduler:
         # Left to itself APScheduler skips what is more than a second late, and what is due while it runs.
         defaults = {"misfire_grace_time": None, "coalesce": True, "max_instances": 2}
         self._due: dict[str, _Due] = {}
+        self._timers: dict[str, threading.Timer] = {}
+        self._lock = threading.Lock()
         self._scheduler = BackgroundScheduler(
             executors={"default": _Threads()}, job_defaults=defaults, timezone=UTC
         )
@@ -109,14 +118,16 @@ class Scheduler:
         self._scheduler.add_job(due, trigger(name, every, jitter), id=name, name=name, **first)
 
     def again(self, name: str, seconds: float) -> None:
-        """Poll once more when some seconds have passed, beside the schedule."""
-        self._scheduler.add_job(
-            self._due[name],
-            DateTrigger(self._at(seconds)),
-            id=f"{name} again",
-            name=name,
-            replace_existing=True,
-        )
+        """Poll once more when some seconds have passed, beside the schedule. Only the last call counts."""
+        # Not a job of APScheduler's: when it is stopped while it begins a job that is due once, it raises.
+        timer = threading.Timer(seconds, _logged, (self._due[name], name))
+        timer.name, timer.daemon = f"poll {name}", True
+        with self._lock:
+            if name in self._timers:
+                self._timers[name].cancel()
+            self._timers[name] = timer
+            if not self._stopped.is_set():
+                timer.start()
 
     def start(self) -> None:
         """Begin."""
@@ -135,7 +146,7 @@ class Scheduler:
     def _reckon_anew(self) -> None:
         """Poll at once what is due by an interval; let cron expressions find their next time from now."""
         for job in self._scheduler.get_jobs():
-            with suppress(JobLookupError):  # a poll that was due once may have begun meanwhile
+            with suppress(JobLookupError):  # it may have been stopped meanwhile
                 if isinstance(job.trigger, OrTrigger):
                     self._scheduler.reschedule_job(job.id, trigger=job.trigger)
                 else:
@@ -147,7 +158,10 @@ class Scheduler:
 
     def stop(self) -> None:
         """Begin no more polls. What is being polled goes on in its thread and may be abandoned."""
-        self._stopped.set()
+        with self._lock:
+            self._stopped.set()
+            for timer in self._timers.values():
+                timer.cancel()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 

@@ -218,6 +218,45 @@ def test_a_poll_that_is_to_be_tried_again_does_not_wait_for_its_schedule() -> No
     assert len(polled) == 2
 
 
+def test_a_scheduler_that_is_stopped_by_a_poll_that_is_tried_again_ends_in_silence() -> None:
+    """APScheduler's own jobs that are due once end with a traceback when it is stopped as they begin."""
+    scheduler = Scheduler()
+    polled: list[int] = []
+    stopped = threading.Event()
+
+    def poll() -> None:
+        polled.append(1)
+        if len(polled) == 1:
+            scheduler.again("bell", 0)
+        else:
+            scheduler.stop()
+            scheduler.again("bell", 0)
+            stopped.set()
+
+    scheduler.add("bell", HOUR, poll)
+    scheduler.start()
+
+    assert stopped.wait(PATIENCE)
+    assert len(polled) == 2
+
+
+def test_a_poll_that_is_tried_again_and_raises_is_in_the_log(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As it is when its schedule had it polled."""
+
+    def poll() -> None:
+        raise ZeroDivisionError("a defect")
+
+    scheduler.add("bell", "0 0 1 1 *", poll)
+    scheduler.start()
+
+    scheduler.again("bell", 0)
+    wait_until(lambda: "a defect" in caplog.text)
+
+    assert "poll raised" in caplog.text
+
+
 def test_a_clock_that_is_set_back_lets_no_poll_wait() -> None:
     """Nor one that is set forward: a feed that is due every hour is polled at once, and then every hour."""
     ahead = [0.0]
