@@ -32,6 +32,11 @@ def find_file(config: str | None, environ: "Mapping[str, str]") -> str | None:
 def _check(path: str) -> None:
     for place in (path, os.path.dirname(path) or os.curdir):
         status = os.stat(place)
-        if status.st_uid not in (0, os.geteuid()) or (place == path and status.st_mode & stat.S_IWOTH):
-            whose = f"{os.path.abspath(path)} can be written by user {status.st_uid} or others"
-            raise ForeignFile(whose, "name it with --config if it is to be used")
+        who = None
+        if status.st_uid not in (0, os.geteuid()):
+            who = f"user {status.st_uid}"
+        elif place == path and status.st_mode & stat.S_IWOTH:
+            who = "everybody"
+        if who:
+            problem = f"{os.path.abspath(path)} can be written by {who}"
+            raise ForeignFile(problem, "name it with --config if it is to be used")

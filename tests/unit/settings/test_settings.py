@@ -186,7 +186,7 @@ def test_a_file_of_the_current_directory_counts_only_where_nobody_else_can_write
     told = str(refusal(None))
     emitted = emit(["--strict", "tests", "word"])
 
-    assert told == (f"{path} can be written by user 5 or others: name it with --config if it is to be used")
+    assert told == (f"{path} can be written by user 5: name it with --config if it is to be used")
     assert emitted == 1
     assert "can be written by user 5" in capfd.readouterr().err
     assert not (here / "store").exists()
@@ -198,4 +198,4 @@ def test_a_file_of_the_current_directory_that_all_may_write_does_not_count(here:
     write(here / "pulseshim.toml", "")
     (here / "pulseshim.toml").chmod(0o666)
 
-    assert "can be written by" in str(refusal(None))
+    assert "can be written by everybody" in str(refusal(None))
