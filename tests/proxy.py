@@ -60,7 +60,8 @@ class TcpProxy:
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                # Not the method of a TLS socket: that takes the TLS away from under the thread that reads.
+                socket.socket.shutdown(end, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close everything and wait for the threads."""

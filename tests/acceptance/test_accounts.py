@@ -179,9 +179,10 @@ def test_an_account_that_is_locked_out_holds_back_its_own_messages_alone(
     sources: Sources, how: str, again: list[str]
 ) -> None:
     """`status` and `check` say so, the others go out; after `provision` they all do, without a restart."""
+    site = sources.site
+    site.wait_until(lambda: sources.condition("hg") == "connected", "connected")
     lock_out(sources, how)
     sources.happen()
-    site = sources.site
     site.wait_until(lambda: sources.condition("hg") == "denied", "denied")
     site.wait_until(
         lambda: sources.confirmed() == {"gitpushes": 1, "hgpushes": 0, "bugzilla": 1},

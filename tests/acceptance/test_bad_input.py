@@ -114,7 +114,7 @@ def test_a_broker_that_refuses_is_named(
     queue = vhost.bind_queue(EXCHANGE)
     site.push("patient")
 
-    check_said(site.pulseshim("drain", "--timeout", "1"), 3, *words)
+    check_said(site.pulseshim("drain", "--timeout", "5"), 3, *words)
     check_said(site.pulseshim("declare"), 3, *words)
     check_said(site.pulseshim("check"), 3, *words)
 

@@ -57,7 +57,7 @@ def memory(process: "subprocess.Popen[str]") -> int:
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) // 1024
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_spool_full_of_junk_holds_up_no_push(
     make_site: Callable[..., "Site"], vhost: "VirtualHost"
 ) -> None:
@@ -78,9 +78,9 @@ def test_a_spool_full_of_junk_holds_up_no_push(
         KINDS[number % len(KINDS)](new, number)
 
     service = site.start()
-    site.wait_until(lambda: not any(new.iterdir()), "set aside", 60)
-    site.wait_until(lambda: site.log.count("file set aside") == JUNK, "told")
-    site.wait_until(site.is_done, "published")
+    site.wait_until(lambda: not any(new.iterdir()), "set aside", 240)
+    site.wait_until(lambda: site.log.count("file set aside") == JUNK, "told", 240)
+    site.wait_until(site.is_done, "published", 240)
     more = memory(service) - without
     shown, checked = site.pulseshim("status"), site.pulseshim("check")
     service.terminate()

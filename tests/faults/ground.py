@@ -55,6 +55,7 @@ class Service:
         self.ends: list[int] = []
         self._command, self._environ, self._log = command, environ, log
         self._stopping = False
+        self._lock = threading.Lock()
         self.process = self._start()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
@@ -70,7 +71,10 @@ class Service:
                 return
             self.ends.append(end)
             time.sleep(0.1)
-            self.process = self._start()
+            with self._lock:
+                if self._stopping:
+                    return
+                self.process = self._start()
 
     def kill(self) -> None:
         """Kill it where it is, and wait until it has been started again."""
@@ -82,8 +86,9 @@ class Service:
 
     def stop(self) -> int:
         """Stop it for good and give its exit code."""
-        self._stopping = True
-        self.process.terminate()
+        with self._lock:
+            self._stopping = True
+            self.process.terminate()
         self._keeper.join(20)
         return self.process.wait(1)
 
@@ -192,8 +197,9 @@ class Ground:
 
     def tries(self) -> list[list[str]]:
         """Give what the journals say: of each try ok or failed, id, key and number."""
-        journals = sorted(self.control.glob("*.journal"))
-        return [line.split() for journal in journals for line in journal.read_text().splitlines()]
+        texts = [journal.read_text() for journal in sorted(self.control.glob("*.journal"))]
+        # What follows the last end of a line is being written.
+        return [line.split() for text in texts for line in text.split("\n")[:-1]]
 
     def hooks_are_quiet(self) -> bool:
         """Say whether the hooks have recorded all that they may."""

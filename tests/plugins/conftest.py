@@ -30,7 +30,7 @@ class GitServer:
     def git(self, *arguments: str | bytes, cwd: Path) -> subprocess.CompletedProcess[bytes]:
         """Run git and give what came of it; it must succeed."""
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd, env=self._environ(), capture_output=True, check=False, timeout=60
+            ["git", *arguments], cwd=cwd, env=self._environ(), capture_output=True, check=False, timeout=250
         )
         assert done.returncode == 0, done.stderr
         return done
