@@ -73,8 +73,8 @@ class Polls:
         if isinstance(source, HookSource):
             raise TypeError(f"{feed} is no feed that can be polled")
         count = 0
-        asked_to_wait = self._outbox.state(feed).get(_PAUSE)
         try:
+            asked_to_wait = self._outbox.state(feed).get(_PAUSE)
             for number, envelopes in enumerate(poll(self._outbox, outlets, source, since)):
                 count += len(envelopes)
                 self._stored(envelopes)
@@ -93,16 +93,21 @@ class Polls:
     def by_schedule(self, outlets: Sequence[Outlet]) -> float:
         """Ask a source that is due and not too early; give the seconds until the next try, 0 if none."""
         feed = outlets[0].feed.name
-        early = max(self._not_before.get(feed, 0.0) - self._clock(), self.wait(feed))
+        early = max(self._not_before.get(feed, 0.0) - self._clock(), self._asked_to_wait(feed))
         if early > 0:
             return early
         backoff = self._backoffs.setdefault(feed, Backoff(_LONGEST_PAUSE, self._random, first=_FIRST_PAUSE))
         if self.once(outlets) is None:
             backoff.reset()
             return 0.0
-        wait = max(backoff.next(), self.wait(feed))
+        wait = max(backoff.next(), self._asked_to_wait(feed))
         self._not_before[feed] = self._clock() + wait
         return wait
+
+    def _asked_to_wait(self, feed: str) -> float:
+        with suppress(StoreError):  # the poll says so; when the service ends, the store may be closed before
+            return self.wait(feed)
+        return 0.0
 
     def _failed(self, feed: str, error: BaseException) -> None:
         how, why = described(error)

@@ -120,7 +120,7 @@ class Scheduler:
     def again(self, name: str, seconds: float) -> None:
         """Poll once more when some seconds have passed, beside the schedule. Only the last call counts."""
         # Not a job of APScheduler's: when it is stopped while it begins a job that is due once, it raises.
-        timer = threading.Timer(seconds, _logged, (self._due[name], name))
+        timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), _logged, (self._due[name], name))
         timer.name, timer.daemon = f"poll {name}", True
         with self._lock:
             if name in self._timers:

@@ -101,7 +101,11 @@ class RabbitMQ:
             login_method="PLAIN",
             connect_timeout=ANSWER_SECONDS,
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.collect()  # what a broker refuses, or does not go on with, it leaves open
+            raise
         return connection
 
     def start(self) -> None:

@@ -243,7 +243,7 @@ def test_a_line_that_is_slow_has_the_time_out_for_each_piece(
     """However large a message is: it goes out while the broker takes some of it, and troubles nobody."""
     queue = vhost.bind_queue(EXCHANGE)
     proxy = tcp_proxy(vhost.node.port)
-    publisher = make(at(impatient, proxy.port))
+    publisher = make(replace(at(impatient, proxy.port), confirm_timeout=2.5))
     publisher.open()
     proxy.delay = 0.02
     start = time.monotonic()
@@ -253,6 +253,6 @@ def test_a_line_that_is_slow_has_the_time_out_for_each_piece(
     proxy.delay = 0.0
     settled = settle_all(publisher)
 
-    assert written > 2
+    assert written > 2.5
     assert settled.confirmed == (1,)
     assert [len(message.body or b"") for message in vhost.take(queue)] == [16_000_000]

@@ -118,7 +118,7 @@ def test_what_was_confirmed_outlives_a_broker_that_is_killed(
     queue = own_vhost.bind_queue(EXCHANGE)
     for number in range(1000):
         publisher.publish(number, envelope(number))
-    confirmed = set(publisher.settle(10).confirmed)
+    confirmed = set(publisher.settle(60).confirmed)
 
     own_rabbitmq.kill()
     own_rabbitmq.start()

@@ -243,6 +243,24 @@ def test_a_store_that_cannot_be_written_lets_a_source_be_asked_again(
     assert (wait, bell.asked) == (5, 1)
 
 
+def test_a_poll_that_outlasts_the_store_fails_in_one_line(
+    bell: Bell,
+    outlets: list[Outlet],
+    store: Store,
+    make_polls: Callable[[list[float]], Polls],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A service that ends waits for no poll: it is an error of the poll, and raises in no thread."""
+    polls = make_polls([NOON])
+    bell.events = [1]
+    store.close()
+
+    wait = polls.by_schedule(outlets)
+
+    assert wait > 0
+    assert [record.getMessage() for record in caplog.records] == ["poll failed"]
+
+
 def test_a_pause_that_was_asked_for_during_a_poll_outlasts_it(
     bell: Bell, outlets: list[Outlet], make_polls: Callable[[list[float]], Polls]
 ) -> None:

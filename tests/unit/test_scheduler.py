@@ -71,7 +71,8 @@ def test_a_poll_that_is_hours_late_runs_late_and_once(scheduler: Scheduler) -> N
 
     scheduler.start()
     wait_until(lambda: scheduler._scheduler.get_job("tests").next_run_time > datetime.now(UTC))
-    scheduler._scheduler.shutdown(wait=True)
+    wait_until(lambda: poll.begun > 0)
+    scheduler.stop()
 
     assert poll.begun == 1
 
@@ -255,6 +256,18 @@ def test_a_poll_that_is_tried_again_and_raises_is_in_the_log(
     wait_until(lambda: "a defect" in caplog.text)
 
     assert "poll raised" in caplog.text
+
+
+def test_a_server_that_never_wants_to_be_asked_again_is_waited_for(scheduler: Scheduler) -> None:
+    """Longer than the system can wait at once, and without an error in a thread."""
+    scheduler.add("bell", "0 0 1 1 *", lambda: None)
+
+    scheduler.again("bell", 1e12)
+
+    waiting = [thread for thread in threading.enumerate() if thread.name == "poll bell"]
+    assert len(waiting) == 1
+    waiting[0].join(0.2)
+    assert waiting[0].is_alive()
 
 
 def test_a_clock_that_is_set_back_lets_no_poll_wait() -> None:
