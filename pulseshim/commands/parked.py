@@ -16,7 +16,7 @@ from pulseshim.envelope import rfc3339
 from pulseshim.errors import StoreUnavailable
 from pulseshim.message import readable
 from pulseshim.parked import Parked
-from pulseshim.store import Store, open_store
+from pulseshim.store import Store
 
 _ids = click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
 _all = click.option("--all", "everything", is_flag=True, help="All items.")
@@ -36,7 +36,7 @@ def command() -> None:
 @click.pass_obj
 def list_items(session: Session, *, as_json: bool) -> int:
     """List parked items, oldest first."""
-    store = open_store(session.settings, readonly=True)
+    store = session.store(readonly=True)
     items = store.parked.items()
     if as_json:
         for item in items:
@@ -59,7 +59,7 @@ def list_items(session: Session, *, as_json: bool) -> int:
 @click.pass_obj
 def show(session: Session, ids: tuple[int, ...]) -> int:
     """Show items whole: cause, traceback, and what they hold."""
-    store = open_store(session.settings, readonly=True)
+    store = session.store(readonly=True)
     for item in chosen(store, ids, everything=not ids):
         for name, value in as_object(item).items():
             if name != "traceback":
@@ -82,7 +82,7 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool, trust: bo
     A suspicious invocation is asked about again, unless you vouch for it by --trust. The running service
     does all that; without one, the next pulseshim drain or run.
     """
-    store = open_store(session.settings)
+    store = session.store()
     stuck = 0
     for some in in_steps(chosen(store, ids, everything=everything)):
         going = []
@@ -107,7 +107,7 @@ def retry(session: Session, ids: tuple[int, ...], *, everything: bool, trust: bo
 @click.pass_obj
 def discard(session: Session, ids: tuple[int, ...], *, everything: bool) -> int:
     """Forget items for good. What they announced is lost; a discarded file stays in the spool's aside/."""
-    store = open_store(session.settings)
+    store = session.store()
     for some in in_steps(chosen(store, ids, everything=everything)):
         store.parked.discard(*some)
         for item in some:

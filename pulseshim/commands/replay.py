@@ -8,7 +8,6 @@ import click
 
 from pulseshim.commands.session import Session, fail
 from pulseshim.settings import seconds
-from pulseshim.store import open_store
 
 _AGO = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)")
 _FIRST, _LAST = (datetime(*day, tzinfo=UTC).timestamp() for day in ((1, 1, 1), (9999, 12, 31)))
@@ -51,7 +50,7 @@ def command(
         fail("nothing is chosen", "give --since, --until, --exchange or --id")
     sql = " AND ".join(text for text, _ in conditions)
     parameters = [value for _, values in conditions for value in values]
-    store = open_store(session.settings)
+    store = session.store()
     count = store.outbox.replayable(sql, parameters) if dry_run else store.outbox.replay(sql, parameters)
     verb = "would be" if dry_run else "is" if count == 1 else "are"
     click.echo(f"{count} message{'' if count == 1 else 's'} {verb} queued again")

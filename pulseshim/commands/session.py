@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import NoReturn
 
@@ -13,6 +13,7 @@ from pulseshim import logs, settings
 from pulseshim.commands.terminal import PlainConsole, console, printable
 from pulseshim.errors import CommandFailed, SettingsError
 from pulseshim.plugin_manager import PluginManager, installed
+from pulseshim.store import Store, open_store
 
 PARKED = 4
 UNREACHED = 3
@@ -48,6 +49,11 @@ class Session:
             )
         manager.load(entry for name, entry in entries.items() if name in self.settings.plugins)
         return manager
+
+    def store(self, *, readonly: bool = False) -> Store:
+        """Open the store, for as long as the command runs. Raises as `open_store` does."""
+        store = open_store(self.settings, readonly=readonly)
+        return click.get_current_context().with_resource(closing(store))
 
     def log(self) -> None:
         """Begin to log as the settings say."""

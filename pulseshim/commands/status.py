@@ -12,7 +12,7 @@ from pulseshim.commands.owner import by_owner, owner_name
 from pulseshim.commands.session import Session
 from pulseshim.commands.terminal import console
 from pulseshim.envelope import rfc3339
-from pulseshim.store import milliseconds, open_store
+from pulseshim.store import milliseconds
 
 
 @click.command("status")
@@ -24,11 +24,7 @@ def command(session: Session, *, as_json: bool) -> int:
     Loads no plugin and asks no broker: it works when everything else is broken. Exits 0 whatever it shows,
     1 where the store cannot be looked into.
     """
-    store = open_store(session.settings, readonly=True)
-    try:
-        now = figures(store)
-    finally:
-        store.close()
+    now = figures(session.store(readonly=True))
     if as_json:
         click.echo(json.dumps(as_object(now, milliseconds())))
     else:
