@@ -84,7 +84,7 @@ def test_verbs_show_what_is_said_as_it_is(run: Run) -> None:
     """`poll`, `drain`, `status` and `check`: with brackets, without control characters, and no defect."""
     done = {
         "poll": run("poll", "--timeout", "0.5"),
-        "drain": run("drain", "--timeout", "20"),
+        "drain": run("drain", "--timeout", "5"),
         "status": run("status"),
         "check": run("check"),
     }

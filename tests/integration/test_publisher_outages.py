@@ -37,7 +37,7 @@ def publisher(own_vhost: "VirtualHost") -> Iterator[Publisher]:
 
 
 def wait_until(publisher: Publisher, is_so: Callable[[], bool]) -> set[int]:
-    """Settle until something is so, within twenty seconds, and give what was confirmed."""
+    """Settle until something is so, within a minute, and give what was confirmed."""
     confirmed: set[int] = set()
     deadline = time.monotonic() + 60
     while not is_so():
@@ -48,7 +48,7 @@ def wait_until(publisher: Publisher, is_so: Callable[[], bool]) -> set[int]:
 
 
 def reopen(publisher: Publisher) -> None:
-    """Open again until it succeeds, within twenty seconds."""
+    """Open again until it succeeds, within a minute."""
     deadline = time.monotonic() + 60
     while not publisher.connected and time.monotonic() < deadline:
         try:

@@ -103,7 +103,7 @@ def test_changes_wait_while_nobody_can_say_whether_they_are_public(
     changed_while_nobody_listens(site, lambda: server.change(2))
     server.faults = lambda _: page(503)
 
-    held = site.pulseshim("drain", "--timeout", "20")
+    held = site.pulseshim("drain", "--timeout", "5")
     status = site.pulseshim("status")
     first = (len(vhost.take(simple)), len(vhost.take(full)))
     server.faults = lambda _: None

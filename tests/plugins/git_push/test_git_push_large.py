@@ -157,6 +157,8 @@ def test_a_tag_that_is_read_to_its_end_is_whole(pushes: "Pushes") -> None:
 def test_files_too_large_to_be_compared_are_told_without_renames(pushes: "Pushes") -> None:
     """They fill no memory. One that only moved is renamed as ever, and so are those of other commits."""
     text = "".join(f"{line}\n" for line in range(1000))
+    for repository in (pushes.work, pushes.bare):  # it takes long, and changes nothing here
+        pushes.git("config", "core.compression", "0", cwd=repository)
     (pushes.work / "large").write_bytes(b"a" * (150 << 20))
     pushes.commit(before=text, moved=text * 2, after=text * 3)
     pushes.updates("main")

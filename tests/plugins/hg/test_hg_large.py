@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.plugins.hg.conftest import HgServer
 
 # More than are listed in one message. All 100,000 of the largest push are read by `make bench`.
-MANY = 20_000
+MANY = 14_000
 LIMIT = 1 << 19
 
 
