@@ -47,7 +47,7 @@ fuzz: $(VENV)/.test ## nonsense for every parser: EXAMPLES=2000 of it for each
 
 # Most tests wait for git, a broker or another process, so there may be more than cores. The order of the files
 # has the long ones first: else one worker is left with them while the others have nothing to do.
-side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+side_by_side := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 pytest: $(VENV)/.test ## the tests alone; ARGS="tests/unit -k spool" picks some
 	$(BIN)/pytest $(side_by_side) $(ARGS)
