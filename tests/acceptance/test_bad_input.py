@@ -232,18 +232,10 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         check_said(done, 1, str(tmp_path / "file" / "store"))
 
 
-def test_a_full_store_loses_nothing(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:
-    """Where no more can be written, `drain` says so and exits 1; with room the pushes go out in order."""
-    site = make_site(vhost.url)
-    queue = vhost.bind_queue(EXCHANGE)
-    site.pulseshim("drain")
-    for number in range(3):
-        site.push(f"{number} " + "x" * 20_000)
-    size = (site.store / "outbox.sqlite3").stat().st_size
-
-    command = [sys.executable, "-m", "pulseshim", "drain", "--timeout", "2", "--config", str(site.config)]
-    full = subprocess.run(
-        command,
+def on_a_full_disk(site: "Site", size: int, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a verb that can write no file beyond its first bytes."""
+    return subprocess.run(
+        [sys.executable, "-m", "pulseshim", *words, "--config", str(site.config)],
         cwd=site.root,
         env=site.environ,
         capture_output=True,
@@ -252,7 +244,22 @@ def test_a_full_store_loses_nothing(make_site: Callable[..., "Site"], vhost: "Vi
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )
-    check_said(full, 1, str(site.store), "free space")
+
+
+def test_a_full_store_loses_nothing(make_site: Callable[..., "Site"], vhost: "VirtualHost") -> None:
+    """Where no more can be written, `drain` says so and exits 1; with room the pushes go out in order.
+
+    A service that starts says so as well, and exits 1: whoever keeps it running starts it again.
+    """
+    site = make_site(vhost.url)
+    queue = vhost.bind_queue(EXCHANGE)
+    site.pulseshim("drain")
+    for number in range(3):
+        site.push(f"{number} " + "x" * 20_000)
+    size = (site.store / "outbox.sqlite3").stat().st_size
+
+    check_said(on_a_full_disk(site, size, "drain", "--timeout", "2"), 1, str(site.store), "free space")
+    check_said(on_a_full_disk(site, 0, "run"), 1, str(site.store), "free space")
 
     assert site.pulseshim("drain").returncode == 0
     assert [json.loads(m.body)["payload"]["push_id"] for m in vhost.take(queue)] == [1, 2, 3]
