@@ -111,8 +111,7 @@ class TcpProxy:
                 self._closed.wait(0.05)
                 continue
             waiting = [client] if isinstance(client, ssl.SSLSocket) and client.pending() else []
-            readable = waiting or select.select([client, server], [], [], 0.05)[0]
-            for end in readable:
+            for end in waiting or _readable(client, server):
                 piece = end.recv(65536)
                 if not piece:
                     while self._swallowing.is_set() and not self._closed.wait(0.05):
@@ -122,6 +121,15 @@ class TcpProxy:
                     self._closed.wait(self.delay)
                 if not self._swallowing.is_set():
                     other[end].sendall(piece)
+
+
+def _readable(*ends: socket.socket) -> list[socket.socket]:
+    """Give those that there is something to read from, within a moment."""
+    by_number = {end.fileno(): end for end in ends}
+    poll = select.poll()
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(50)]
 
 
 class LateBroker:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Timer
 from typing import Any
+from weakref import WeakMethod
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -68,18 +69,27 @@ class BoundedAdapter(HTTPAdapter):
             self._watch(manager)
         return manager
 
+    def close(self) -> None:
+        """Close the connections, which urllib3 leaves to the collector of garbage."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated over otherwise
+                manager.pools[key].close()
+        super().close()
+
     def _watch(self, manager: PoolManager) -> None:
         pools = manager.pool_classes_by_scheme.items()
         manager.pool_classes_by_scheme = {scheme: self._watched(pool) for scheme, pool in pools}
 
     def _watched(self, pool: Any) -> Any:
         """Give a kind of pool whose connections tell when they are open."""
-        opened = self._opened
+        # Weakly: else the connections that a pool keeps would keep it and all above it, for good.
+        opened = WeakMethod(self._opened)
 
         class Connection(pool.ConnectionCls):  # type: ignore[misc] # there is one for each scheme and proxy
             def connect(self) -> None:
                 super().connect()
-                opened(self.sock)
+                if tell := opened():
+                    tell(self.sock)
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 

@@ -56,11 +56,18 @@ class Client:
         return not self._key
 
     def connect(self) -> None:
-        """Connect, and see that the key is known. Raises `SettingsError` where a setting is wrong."""
-        with self._explained():
-            self._library.connect(self.server.url + ("/rest" if self._rest else "/xmlrpc.cgi"))
-        if self._key:
-            self._log_in()
+        """Connect, and see that the key is known; let the connection go where that fails.
+
+        Raises `SettingsError` where a setting is wrong.
+        """
+        try:
+            with self._explained():
+                self._library.connect(self.server.url + ("/rest" if self._rest else "/xmlrpc.cgi"))
+            if self._key:
+                self._log_in()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let the connection go."""

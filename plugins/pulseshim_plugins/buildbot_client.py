@@ -71,7 +71,7 @@ class Client:
         a header); a proxy before it looks at the header alone. Raises
         `SettingsError` where the password is wrong, `MasterUnavailable` where nobody answers.
         """
-        self.headers = {"Accept": "application/json", **self._secrets}
+        self.headers = headers = {"Accept": "application/json", **self._secrets}
         if not self._secrets:
             return
         answer = self.get("auth/login" if self._options.user else "")
@@ -84,7 +84,8 @@ class Client:
         for text in answer.headers.getlist("Set-Cookie"):
             cookies.load(text)
         if cookies:
-            self.headers["Cookie"] = "; ".join(f"{name}={part.coded_value}" for name, part in cookies.items())
+            session = "; ".join(f"{name}={part.coded_value}" for name, part in cookies.items())
+            self.headers = {**headers, "Cookie": session}  # not into what another thread may be sending
 
     def rows(self, path: str, parameters: Iterable[tuple[str, Any]] = ()) -> list[Row]:
         """Give the rows of a resource such as `builds` or `builds/7/steps`; none where there is no build 7.

@@ -8,6 +8,7 @@ arguments.
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -162,7 +163,8 @@ class Repository:
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
-            if late.is_set():
+            # Who leaves before the end has all that was wanted, in time or not.
+            if late.is_set() and sys.exc_info()[0] is not GeneratorExit:
                 raise GitTimedOut(
                     f"git {arguments[0]} in {self.path} took too long and was stopped",
                     "raise plugins.git.timeout, or look for what slows the repository down, and retry",

@@ -93,7 +93,8 @@ class CommandServer:
             watch.cancel()
             if not finished:
                 self.kill()
-            if self.late.is_set():
+            # Who leaves before the end has all that was wanted, in time or not.
+            if self.late.is_set() and sys.exc_info()[0] is not GeneratorExit:
                 raise HgTimedOut(
                     f"hg {arguments[0]} in {self.path} took too long and was stopped",
                     "raise plugins.hg.timeout, or look for what slows the repository down, and retry",
@@ -223,7 +224,8 @@ class Servers:
             server.kill()
 
     def _keep(self, server: CommandServer) -> None:
-        if not server.lives:
+        if server.late.is_set() or not server.lives:
+            server.kill()
             return
         server.used = time.monotonic()
         with self._lock:

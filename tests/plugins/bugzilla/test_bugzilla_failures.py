@@ -1,7 +1,11 @@
 """What each failure of a server means: an outage or a wrong setting, in one line without a secret."""
 
+import gc
+import os
 import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
@@ -148,6 +152,48 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced_at_once(
 
     assert list(poller.poll(state)) == []
     assert len({request.connection for request in bugzilla.requests}) == 2
+
+
+def sockets() -> int:
+    """Give how many sockets this process has, those of the stand-in server among them."""
+    found = 0
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found += "socket" in os.readlink(f"/proc/self/fd/{number}")
+    return found
+
+
+def test_a_poll_that_fails_keeps_no_connection(bugzilla: BugzillaServer, configure: Configure) -> None:
+    """A server may be down for days, and is asked each minute of it."""
+    poller = Poller(configure(bugzilla.url))
+    bugzilla.faults = lambda _: page(503)
+    before = sockets()
+
+    for _ in range(20):
+        failing(poller, MemoryState())
+
+    wait_until(lambda: sockets() < before + 10)
+
+
+def test_a_poller_that_is_dropped_drops_its_connections(
+    bugzilla: BugzillaServer, configure: Configure
+) -> None:
+    """Nobody has to close one: it is collected, and what it held is closed."""
+    before = sockets()
+
+    for _ in range(20):
+        list(Poller(configure(bugzilla.url)).poll(MemoryState()))
+    gc.collect()
+
+    wait_until(lambda: sockets() < before + 10)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for what the stand-in server, in a thread of its own, has yet to do."""
+    until = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_server_that_is_not_there_is_an_outage_and_one_that_does_not_exist_is_a_wrong_setting(

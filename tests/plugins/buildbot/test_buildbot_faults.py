@@ -45,7 +45,7 @@ class Gate:
 
     def __init__(self, port: int) -> None:
         self.fails = MORE_THAN_ALL
-        self.requests = 0
+        self.asked: list[str] = []
         self._counting = Lock()
         self.answers: dict[str, tuple[int, bytes]] = {}
         gate = self
@@ -55,7 +55,7 @@ class Gate:
 
             def do_GET(self) -> None:
                 """Answer."""
-                fails = gate.count() == gate.fails
+                fails = gate.number(self.path) == gate.fails
                 if not fails and self.path not in gate.answers:
                     gate.answers[self.path] = asked(port, self.path)
                 status, content = (500, b"no") if fails else gate.answers[self.path]
@@ -72,11 +72,12 @@ class Gate:
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
-    def count(self) -> int:
-        """Give the number of a request: three are asked at once."""
+    def number(self, path: str) -> int:
+        """Give the number of a request, which is asked again where the answer is late: three are at once."""
         with self._counting:
-            self.requests += 1
-            return self.requests
+            if path not in self.asked:
+                self.asked.append(path)
+            return self.asked.index(path) + 1
 
     def close(self) -> None:
         """End it."""
@@ -99,7 +100,8 @@ def look(gate: Gate, state: MemoryState, fails: int = MORE_THAN_ALL) -> tuple[li
     As the core does it, each event is stored with the state as it is then, and what was set after the last
     one before a failure is forgotten. `fails` is the number of the request that fails.
     """
-    gate.requests, gate.fails = 0, fails
+    gate.fails = fails
+    gate.asked.clear()
     keys: list[str] = []
     stored = copy.deepcopy(state.entries)
     try:
@@ -130,7 +132,7 @@ def test_a_first_start_that_fails_midway_begins_from_now_all_the_same(
     work(master, gate)
     look(gate, MemoryState())
     whole, _ = look(gate, MemoryState())
-    count = gate.requests  # of the second look: in the first, the master may have been asked repeatedly
+    count = len(gate.asked)  # of the second look: in the first, the master may have been asked repeatedly
 
     for number in range(1, count + 1):
         first, left = look(gate, MemoryState(), fails=number)
@@ -147,7 +149,7 @@ def test_a_catch_up_that_fails_at_any_request_loses_nothing(master: BuildbotMast
     work(master, gate)
     look(gate, MemoryState(before.entries))
     whole, _ = look(gate, MemoryState(before.entries))
-    count = gate.requests
+    count = len(gate.asked)
 
     for number in range(1, count + 1):
         first, left = look(gate, MemoryState(before.entries), fails=number)

@@ -146,9 +146,9 @@ def test_a_crash_in_the_middle_of_a_page_loses_nothing(master: BuildbotMaster, l
     options = MasterOptions(url=master.url, heartbeat="0s")
     with listening(options, state):
         pass
+    master.send_change(author="ada", comments="x", revision="1")
     for _ in range(3):
         master.build("bad")
-    master.send_change(author="ada", comments="x", revision="1")
     master.wait_until(lambda: not master.rows("buildrequests?complete=false"), "built")
     with listening(options, MemoryState(state.entries)) as ear:
         whole = [message.message_id for message in ear.messages]

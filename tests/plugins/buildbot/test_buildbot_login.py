@@ -40,15 +40,17 @@ def test_a_password_opens_the_master(guarded: BuildbotMaster, listening: Any, tm
     (tmp_path / "wrong").write_text("open\n")
     options: Any = {"url": guarded.url, "user": "pulse"}
 
-    with listening(
-        MasterOptions(**options, password_file=str(tmp_path / "password"), events="websocket")
-    ) as ear:
-        looks = ear.looks
-    with listening(MasterOptions(**options, password_file=str(tmp_path / "wrong"))) as wrong:
-        pass
-    with listening(MasterOptions(url=guarded.url)) as stranger:
-        pass
-    guarded.stop()
+    try:
+        with listening(
+            MasterOptions(**options, password_file=str(tmp_path / "password"), events="websocket")
+        ) as ear:
+            looks = ear.looks
+        with listening(MasterOptions(**options, password_file=str(tmp_path / "wrong"))) as wrong:
+            pass
+        with listening(MasterOptions(url=guarded.url)) as stranger:
+            pass
+    finally:
+        guarded.stop()
 
     assert looks > 1
     assert ear.failure is None

@@ -259,5 +259,5 @@ def test_a_git_that_is_not_there_is_named(pushes: "Pushes", monkeypatch: pytest.
 def _runs(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False

@@ -138,6 +138,19 @@ def test_what_git_says_by_the_megabyte_does_not_block(pushes: "Pushes") -> None:
     assert len(str(raised.value)) < 200_000
 
 
+def test_what_is_left_before_its_end_is_never_too_late(pushes: "Pushes") -> None:
+    """Who has all that was wanted does not hear of a deadline that passed behind it."""
+    head = pushes.commit("One")
+    pushes.push("main")
+    lines = Repository(str(pushes.bare), time.monotonic() + 4).lines(("rev-list", "--all"))
+
+    first = next(lines)
+    time.sleep(4.2)
+    lines.close()  # type: ignore[attr-defined]  # it is a generator
+
+    assert first.decode() == head
+
+
 def _give_away(directory: "Path") -> None:
     for path in (directory, *directory.rglob("*")):
         os.chown(path, 12345, 12345)

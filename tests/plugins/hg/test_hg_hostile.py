@@ -143,6 +143,31 @@ def test_a_server_is_ended_when_it_is_idle(server: "HgServer") -> None:
         time.sleep(0.05)
 
 
+def test_what_is_left_before_its_end_is_never_too_late(server: "HgServer") -> None:
+    """Who has all that was wanted does not hear of a deadline that passed behind it; the server is let go."""
+    servers, path = Servers(idle=600), str(server.init())
+    answer = servers.run(path, ["config"], time.monotonic() + 4)
+
+    next(answer)
+    time.sleep(4.2)
+    answer.close()  # type: ignore[attr-defined]  # it is a generator
+
+    assert len(servers) == 0
+
+
+def test_a_server_that_ends_behind_its_last_answer_is_let_go(server: "HgServer") -> None:
+    """Its pipes are closed as well."""
+    servers, running = Servers(idle=600), start(str(server.init()), time.monotonic() + 60)
+    running.process.kill()
+    running.process.wait()
+
+    servers._keep(running)
+
+    assert len(servers) == 0
+    assert running.process.stdin is not None
+    assert running.process.stdin.closed
+
+
 def test_a_server_asks_nobody_anything(server: "HgServer") -> None:
     """What would read from a terminal reads an end; an unknown command is an error with its words."""
     running = start(str(server.init()), time.monotonic() + 60)
