@@ -31,26 +31,32 @@ def test_a_value_that_no_store_takes_parks_its_invocation(bench: Bench, key: Any
     assert [item.feed for item in bench.store.parked.items()] == ["counting", "giving"]
 
 
-def test_what_is_parked_of_a_user_has_a_bound(bench: Bench) -> None:
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Bench]:
+    """Give an empty store for invocations of 1 MiB at most."""
+    made = Bench(tmp_path / "small", largest=1 << 20)
+    yield made
+    made.store.close()
+
+
+def test_what_is_parked_of_a_user_has_a_bound(small: Bench) -> None:
     """Else one could fill the disk as somebody else, past any quota; a retry reads what stayed a file."""
-    bench.store.close()
-    bench = Bench(bench.store.directory, largest=1 << 20)
     for number in range(6):
-        bench.put(str(number), feed="none", stdin=b"x" * (400 << 10))
-    bench.put("word")
-    reader = bench.reader(most_parked=9 << 18)
+        small.put(str(number), feed="none", stdin=b"x" * (400 << 10))
+    small.put("word")
+    reader = small.reader(most_parked=9 << 18)
 
     reader.read_all()
-    first = [item.kind for item in bench.store.parked.items()]
-    (file,) = [item for item in bench.store.parked.items() if item.kind == "file"]
-    others = [item for item in bench.store.parked.items() if item.kind == "invocation"]
-    bench.store.parked.discard(*others)
-    bench.store.spool.bring_back(Path(file.subject))
-    bench.store.parked.discard(file)
+    first = [item.kind for item in small.store.parked.items()]
+    (file,) = [item for item in small.store.parked.items() if item.kind == "file"]
+    others = [item for item in small.store.parked.items() if item.kind == "invocation"]
+    small.store.parked.discard(*others)
+    small.store.spool.bring_back(Path(file.subject))
+    small.store.parked.discard(file)
     reader.read_all()
 
     assert first == ["invocation"] * 5 + ["file"]
     assert "no plugin gives the feed 'none'" in file.cause
     assert "of its owner 1 MiB are parked" in file.cause
-    assert bench.waiting() == ["word"]
-    assert [item.kind for item in bench.store.parked.items()] == ["invocation"]
+    assert small.waiting() == ["word"]
+    assert [item.kind for item in small.store.parked.items()] == ["invocation"]
