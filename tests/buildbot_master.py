@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.buildbot_configuration import BUILDBOT_TAC, MASTER_CFG
-from tests.node import free_ports
+from tests.ports import free_ports
 
 START_SECONDS = 90
 

@@ -1,13 +1,11 @@
 """A private RabbitMQ node, and a virtual host of one's own on it."""
 
 import contextlib
-import itertools
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -22,13 +20,12 @@ import amqp
 import pytest
 import trustme
 
+from tests.ports import free_ports
+
 START_SECONDS = 180
 ANSWER_SECONDS = 60
 STOP_SECONDS = 15
 CTL_SECONDS = 180
-# Linux gives out ports from 32768 on. One of those, free a moment ago, may be a connection's by now.
-_FIRST_PORT, _PORTS, _WORKERS = 10_000, 5_000, 4
-_numbers = itertools.count(os.getpid() * 101)
 INSTALL = "install it: apt-get install rabbitmq-server (or name another in $PULSESHIM_TEST_RABBITMQ_SERVER)"
 
 CONFIGURATION = """\
@@ -47,26 +44,6 @@ ssl_cert_login_from = common_name
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management_port}
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Give different free TCP ports of the loopback interface, such as nobody gets who asks for any.
-
-    They may be bound later: no other worker of pytest is given them, nor is anybody here a second time.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-    found: list[int] = []
-    while len(found) < count:
-        port = _FIRST_PORT + worker * _PORTS + next(_numbers) % _PORTS
-        with contextlib.suppress(OSError), socket.socket() as listener:
-            listener.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
-
-
-def free_port() -> int:
-    """Give one such port."""
-    return free_ports(1)[0]
 
 
 class RabbitMQ:

@@ -10,7 +10,8 @@ from typing import Any
 
 import trustme
 
-from tests.node import VirtualHost, free_port
+from tests.node import VirtualHost
+from tests.ports import free_port
 
 _JOIN_SECONDS = 15
 

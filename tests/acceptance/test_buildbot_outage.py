@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.node import free_port
+from tests.ports import free_port
 
 PATIENCE = 60.0
 NO_MASTER = "this is another server\n"

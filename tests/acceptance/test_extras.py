@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.bugzilla_server import BugzillaServer
-from tests.node import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 OURS = {"pulseshim", "pulseshim_shims", "pulseshim_plugins"}

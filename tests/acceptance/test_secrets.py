@@ -16,7 +16,7 @@ import pytest
 
 from tests.bugzilla_server import BugzillaServer, failure
 from tests.buildbot_rows import ROWS, master_answer
-from tests.node import free_port
+from tests.ports import free_port
 from tests.web import Web
 
 if TYPE_CHECKING:

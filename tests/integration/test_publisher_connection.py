@@ -12,7 +12,7 @@ from msgspec import structs
 from pulseshim.account import Account
 from pulseshim.errors import BrokerUnreachable
 from pulseshim.publisher import Settled
-from tests.node import free_port
+from tests.ports import free_port
 from tests.publishing import EXCHANGE, Making, Proxies, at, denial, envelope, failing, settle_all
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from pulseshim.account import Account
 from pulseshim.errors import BrokerError, BrokerUnreachable
-from tests.node import free_ports
+from tests.ports import free_ports
 from tests.publishing import EXCHANGE, Making, Proxies, at, denial, envelope, failing, settle_all
 
 if TYPE_CHECKING:

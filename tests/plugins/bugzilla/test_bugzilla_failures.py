@@ -18,8 +18,8 @@ from pulseshim.testing import MemoryState
 from pulseshim_plugins.bugzilla_error import first_line
 from pulseshim_plugins.bugzilla_poll import Poller
 from tests.bugzilla_server import DOWN, KEY, PASSWORD, BugzillaServer, Reply, failure, page
-from tests.node import free_port
 from tests.plugins.bugzilla.polling import Configure
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import TcpProxy
