@@ -183,6 +183,20 @@ def test_a_scheduler_that_is_stopped_by_a_poll_that_is_tried_again_ends_in_silen
     assert len(polled) == 2
 
 
+def test_a_poll_that_waits_to_be_tried_again_is_forgotten_by_who_stops(scheduler: Scheduler) -> None:
+    """What waits ends at once, and polls nothing on its way."""
+    polled = threading.Event()
+    scheduler.add("later", "0 0 1 1 *", polled.set)
+    scheduler.again("later", 3600)
+    (waiting,) = [thread for thread in threading.enumerate() if thread.name == "poll later"]
+
+    scheduler.stop()
+    waiting.join(PATIENCE)
+
+    assert not waiting.is_alive()
+    assert not polled.is_set()
+
+
 def test_a_poll_that_is_tried_again_and_raises_is_in_the_log(
     scheduler: Scheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -202,11 +216,11 @@ def test_a_poll_that_is_tried_again_and_raises_is_in_the_log(
 
 def test_a_server_that_never_wants_to_be_asked_again_is_waited_for(scheduler: Scheduler) -> None:
     """Longer than the system can wait at once, and without an error in a thread."""
-    scheduler.add("bell", "0 0 1 1 *", lambda: None)
+    scheduler.add("never", "0 0 1 1 *", lambda: None)
 
-    scheduler.again("bell", 1e12)
+    scheduler.again("never", 1e12)
 
-    waiting = [thread for thread in threading.enumerate() if thread.name == "poll bell"]
+    waiting = [thread for thread in threading.enumerate() if thread.name == "poll never"]
     assert len(waiting) == 1
     waiting[0].join(0.2)
     assert waiting[0].is_alive()
